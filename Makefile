@@ -1,0 +1,76 @@
+# Carillon. `make help` lists what there is. All that is downloaded or written lies in .venv and .carillon.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMPS := .carillon/stamps
+SOURCES := schemas tables agents flows deploy
+
+.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos-route chaos-deliver requirements clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/tools $(STAMPS)/packages $(STAMPS)/jars ## Make .venv and fetch all that is missing; quick when nothing changed
+
+demo: setup ## Start everything, send traffic through, show what happened; Ctrl-C stops it
+	$(BIN)/carillon demo
+
+test: setup ## Run every test, the broker-level ones against a real broker
+	$(BIN)/python -m pytest
+
+check: setup ## Lint, types, layers and the shape of the tree
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/shape
+
+bench-route: setup ## Measure the routing stage, side by side with its peers
+	$(BIN)/python tests/bench/route.py
+
+bench-pipeline: setup ## Measure the whole pipeline's throughput
+	$(BIN)/python tests/bench/pipeline.py
+
+bench-latency: setup ## Measure due -> provider call under open-loop load
+	$(BIN)/python tests/bench/latency.py
+
+bench-stand: setup ## Measure how long the high lanes stand still when a worker dies
+	$(BIN)/python tests/bench/standing.py
+
+chaos-route: setup ## Kill and rebalance the routing flow; count what was lost or repeated
+	$(BIN)/python tests/chaos/route.py
+
+chaos-deliver: setup ## Kill delivery workers; count repeated calls
+	$(BIN)/python tests/chaos/deliver.py
+
+requirements: ## Pin requirements/*.in again, with hashes, after a change
+	$(PYTHON) -m venv .carillon/pip-tools
+	.carillon/pip-tools/bin/pip install -q pip-tools
+	cd requirements && for name in run dev; do ../.carillon/pip-tools/bin/pip-compile --quiet --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe --no-header \
+		--annotation-style=line -o $$name.txt $$name.in || exit 1; done
+
+clean: ## Remove all that setting up and running has left
+	rm -rf .venv .carillon .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	find $(SOURCES) tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Names every missing tool at once, before anything is downloaded.
+$(STAMPS)/tools:
+	@missing=; \
+	command -v $(PYTHON) >/dev/null || missing="$$missing\n  $(PYTHON): Debian: apt-get install python3.11 python3.11-venv; or: make PYTHON=/path/to/python3.11"; \
+	command -v mvn >/dev/null || missing="$$missing\n  mvn: Debian: apt-get install maven"; \
+	version=$$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1); \
+	[ "$${version:-0}" -ge 17 ] || missing="$$missing\n  Java 17 or later: Debian: apt-get install openjdk-17-jre-headless"; \
+	if [ -n "$$missing" ]; then printf "Missing, please install:$$missing\n" >&2; exit 1; fi
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/packages: requirements/run.txt requirements/dev.txt pyproject.toml | $(STAMPS)/tools
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt -r requirements/dev.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/jars: deploy/local/kafka/pom.xml deploy/local/dynamodb/pom.xml $(STAMPS)/packages
+	$(BIN)/python -m deploy.local.fetch
+	@touch $@

@@ -1,0 +1,1 @@
+"""What Carillon runs on: the image, the local stack, the stand-in providers."""
