@@ -1,0 +1,7 @@
+"""Push to each of the user's devices, addressed by their registration tokens."""
+
+from schemas.channel import Channel
+
+CHANNEL = Channel(
+    "push", rank=1, parts=("title", "body"), accepts=lambda address: 8 <= len(address) <= 4096, every=True
+)

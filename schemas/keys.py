@@ -1,0 +1,69 @@
+"""The scope of a key: how ids, table keys and partitions follow from a notification.
+
+`notification_id` is UUIDv5 over (tenant, lane, user_id, idempotency_key); every table key begins with (tenant, user_id);
+the partition of a key is Kafka's murmur2, as `partitioner=murmur2_random` computes it.
+"""
+
+import ctypes
+from collections.abc import Callable
+from hashlib import sha1
+from importlib.util import find_spec
+from pathlib import Path
+
+from schemas.vocabulary import Lane
+
+NAMESPACE = bytes.fromhex("6f1d3c2e8a5b5d0e9c47b1f2a3d4e5f6")
+"""The UUID namespace of notification ids; it never changes."""
+
+_SEPARATOR = "\x1f"
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def notification_id(tenant: str, lane: Lane, user_id: str, idempotency_key: str) -> str:
+    """The id of a notification (RFC 9562 UUIDv5, text form): the same request always has the same id."""
+    name = f"{tenant}{_SEPARATOR}{lane}{_SEPARATOR}{user_id}{_SEPARATOR}{idempotency_key}"
+    digest = sha1(NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    variant = _VARIANT[digest[16]]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
+
+
+def user_key(tenant: str, user_id: str) -> bytes:
+    """The table key of a user's entry, and of everything that is local to a user."""
+    return f"{tenant}{_SEPARATOR}{user_id}".encode()
+
+
+def delivery_key(notification: str, channel: str, address_hash: str) -> bytes:
+    """The table key of one delivery: (notification_id, channel, address hash)."""
+    return f"{notification}{_SEPARATOR}{channel}{_SEPARATOR}{address_hash}".encode()
+
+
+def address_suppression(tenant: str, address_hash: str, scope: str) -> bytes:
+    """The suppression key of an address within a scope (a channel, or `*`)."""
+    return _SEPARATOR.join(("a", tenant, address_hash, scope)).encode()
+
+
+def opt_out_suppression(tenant: str, user_id: str, channel: str, category: str) -> bytes:
+    """The suppression key of a user's opt-out from a category (or `*`) on a channel."""
+    return _SEPARATOR.join(("u", tenant, user_id, channel, category)).encode()
+
+
+def _murmur2() -> Callable[[None, bytes, int, int, None, None], int]:
+    """Kafka's partitioner, compiled: the public `rd_kafka_msg_partitioner_murmur2` of the bundled librdkafka."""
+    client = find_spec("confluent_kafka")
+    bundled = Path(client.origin).parent.parent / "confluent_kafka.libs" if client and client.origin else Path()
+    found = sorted(bundled.glob("librdkafka*.so*"))
+    library = ctypes.CDLL(str(found[0]) if found else "librdkafka.so.1")
+    function = library.rd_kafka_msg_partitioner_murmur2
+    function.restype = ctypes.c_int32
+    function.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int32] + [ctypes.c_void_p] * 2
+    found_partition: Callable[[None, bytes, int, int, None, None], int] = function
+    return found_partition
+
+
+murmur2: Callable[[None, bytes, int, int, None, None], int] = _murmur2()
+"""(None, key, its length, partition count, None, None) -> its partition, as C takes it: the form for hot loops."""
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """The partition of `count` in which every client with `murmur2` or `murmur2_random` puts `key`."""
+    return murmur2(None, key, len(key), count, None, None)

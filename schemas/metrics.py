@@ -1,0 +1,63 @@
+"""Every metric: its name, kind, labels and meaning. `/metrics` serves these; nothing else spells a metric name."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """How a metric moves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """One metric; `buckets` are for histograms, in the unit of the name."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 60000.0)
+
+SENT = Metric(
+    "notification_sent_total",
+    Kind.COUNTER,
+    "Provider calls by what they came to",
+    ("lane", "channel", "provider", "outcome"),
+)
+LATENCY = Metric(
+    "delivery_latency_ms",
+    Kind.HISTOGRAM,
+    "From due to the start of the provider call",
+    ("lane", "channel", "provider", "outcome"),
+    _MS,
+)
+DECISIONS = Metric(
+    "route_decisions_total", Kind.COUNTER, "Decisions of route by reason", ("lane", "decision", "reason")
+)
+ENDS = Metric(
+    "delivery_ends_total", Kind.COUNTER, "Deliveries by how they ended", ("lane", "channel", "end", "reason")
+)
+MISPLACED = Metric("misplaced_total", Kind.COUNTER, "Records keyed again into their user's partition", ("lane",))
+REPEATS = Metric("delivery_repeats_total", Kind.COUNTER, "Delivery records dropped as repeats", ("lane", "channel"))
+BURIED = Metric("dead_letters_total", Kind.COUNTER, "Records buried by cause", ("flow", "cause"))
+RECORDS = Metric("engine_records_total", Kind.COUNTER, "Records taken by a flow", ("flow", "topic"))
+BATCHES = Metric("engine_batches_total", Kind.COUNTER, "Batches run by a flow", ("flow",))
+FETCHES = Metric("engine_fetches_total", Kind.COUNTER, "Fetches that brought records", ("flow",))
+PRODUCED = Metric("engine_produced_total", Kind.COUNTER, "Records produced by a flow", ("flow",))
+CULPRITS = Metric("engine_culprits_total", Kind.COUNTER, "Records buried because a stage raised on them", ("flow",))
+LAG = Metric("engine_lag_records", Kind.GAUGE, "Records between the log's end and the frontier", ("flow", "topic"))
+FRONTIER_AGE = Metric("engine_frontier_age_seconds", Kind.GAUGE, "Age of the oldest batch that is not done", ("flow",))
+TABLE_ENTRIES = Metric("engine_table_entries", Kind.GAUGE, "Estimated entries of a table", ("flow", "table"))
+RESTORED = Metric("engine_restored_entries_total", Kind.COUNTER, "Entries restored from a changelog", ("flow", "table"))
+RESTORE_LEFT = Metric("engine_restore_left_entries", Kind.GAUGE, "Entries still to restore", ("flow",))
+STALENESS = Metric("replicated_table_staleness_seconds", Kind.GAUGE, "Since a replicated table was last seen whole", ("table",))
+IN_FLIGHT = Metric("deliver_calls_in_flight", Kind.GAUGE, "Provider calls under way", ("flow",))
+
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

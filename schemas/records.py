@@ -1,0 +1,176 @@
+"""The records: what may be said on a topic. JSON on the wire, generated JSON Schema in `schemas/json/`.
+
+Readers ignore fields they do not know. A record whose `schema` is newer than its reader is parked with the dead
+letters, never dropped. Times that end in `_ms` are UTC epoch milliseconds; sealed fields are base64 of `sealing`'s form.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from schemas.vocabulary import MessageClass, Step
+
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Sealed = bytes
+
+
+class Record(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What every record carries. `schema` is the major version: a reader refuses what is newer than it knows."""
+
+    schema: int = 1
+
+
+class Notification(Record, kw_only=True, gc=False):
+    """What a producer asks for: one message to one user. The Kafka key is `user_id`.
+
+    `channels` is one channel, a list of them, or `best`. `deadline` is absolute; without it the class decides.
+    `produced_at` is the producer's clock and takes no part in dedup. `sealed_params` is what the engine writes in
+    place of `params` when a notification goes round again; `due_ms` and `tries` belong to such a round.
+    """
+
+    tenant: Name
+    idempotency_key: Name
+    user_id: Name
+    channels: str | list[str]
+    category: Name
+    message_class: MessageClass = field(name="class")
+    template_id: Name
+    template_version: Annotated[int, Meta(ge=1)] | None = None
+    params: dict[str, Any] = {}
+    deadline: Annotated[datetime, Meta(tz=True)] | None = None
+    collapse_key: Annotated[str, Meta(max_length=64)] | None = None
+    produced_at: datetime | None = None
+    sealed_params: Sealed | None = None
+    due_ms: int | None = None
+    tries: int = 0
+    accepted_ms: int | None = None
+    round: int = 1
+
+
+class Address(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """Where a user can be reached on a channel: plain from outside (`address`), sealed with its hash from us."""
+
+    channel: str
+    address: str | None = None
+    sealed: Sealed | None = None
+    hash: str | None = None
+    verified: bool = True
+
+
+class OptOut(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A positive statement: `out` from `category` (or `*`) on `channel` (or `*`); a later opt-in says `out: false`."""
+
+    channel: str = "*"
+    category: str = "*"
+    out: bool = True
+
+
+class Preference(Record, kw_only=True, gc=False):
+    """A user's addresses and opt-outs. Compacted, keyed by `user_id`; no tombstone means consent.
+
+    `preferred` orders channels for `best`; those it leaves out follow in the default order. `version` only grows.
+    """
+
+    tenant: Name
+    user_id: Name
+    version: int
+    addresses: list[Address] = []
+    preferred: list[str] = []
+    opt_outs: list[OptOut] = []
+    locale: str | None = None
+    time_zone: str | None = None
+    home_region: str | None = None
+
+
+class Tried(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """One attempt as its delivery remembers it."""
+
+    attempt: int
+    provider: str
+    sent: str
+    reason: str
+    at_ms: int
+    code: str = ""
+
+
+class Delivery(Record, kw_only=True, gc=False):
+    """One channel, one address. Keyed by `notification_id` on the channel's topic; `due_ms` is the intended time."""
+
+    notification_id: str
+    tenant: str
+    user_id: str
+    idempotency_key: str
+    channel: str
+    message_class: MessageClass = field(name="class")
+    category: str
+    template_id: str
+    template_version: int | None = None
+    address: Sealed
+    address_hash: str
+    params: Sealed
+    deadline_ms: int
+    due_ms: int
+    decided_at_ms: int
+    accepted_ms: int
+    collapse_key: str | None = None
+    attempt: int = 1
+    round: int = 1
+    possible_duplicate: bool = False
+    tried: list[Tried] = []
+
+
+class Status(Record, kw_only=True, gc=False):
+    """One step of a notification, keyed by `notification_id`: a decision (no channel) or a delivery's move or end."""
+
+    notification_id: str
+    tenant: str
+    user_id: str
+    step: Step
+    at_ms: int
+    position: str
+    accepted_ms: int = 0
+    round: int = 1
+    reason: str = ""
+    channel: str | None = None
+    address_hash: str | None = None
+    deliveries: int = 0
+    attempt: int = 0
+    provider: str = ""
+    provider_message_id: str = ""
+    possible_duplicate: bool = False
+
+
+class Suppression(Record, kw_only=True, gc=False):
+    """A positive record, keyed by `key`: `blocked` or, later, not. `since_ms` orders two of them."""
+
+    key: str
+    blocked: bool
+    reason: str
+    since_ms: int
+
+
+class DeadLetter(Record, kw_only=True, gc=False):
+    """What could not be processed: why, where it lay, its sealed body (none if too large: go by its position)."""
+
+    cause: str
+    detail: str = ""
+    position: str
+    key: Sealed | None = None
+    body: Sealed | None = None
+    at_ms: int
+    notification_id: str | None = None
+    user_id: str | None = None
+    tenant: str | None = None
+    channel: str | None = None
+    tried: list[Tried] = []
+
+
+RECORDS: tuple[type[Record], ...] = (Notification, Preference, Delivery, Status, Suppression, DeadLetter)
+
+MAX_INPUT_BYTES = 512 * 1024
+"""Largest notification taken: sealed and in base64 it must still fit a record of ours."""
+
+encode = msgspec.json.Encoder().encode
+canonical = msgspec.json.Encoder(order="deterministic").encode
