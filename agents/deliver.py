@@ -1,0 +1,212 @@
+"""deliver: what may go, goes: announced durably, rendered, checked once more right before the call.
+
+`deliver` is the stage over deliveries, `call` what is done outside, `agents/settle.py` the stage over what it came to.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work, attempt_of, end, follow, key_of, note
+from agents.bury import letter
+from agents.hold import release, wait
+from agents.policy import after_unknown
+from agents.provider import Message, Provider, Result
+from agents.render import Known, Template
+from agents.stage import Input, Later, Outbox, Tables, position
+from schemas import metrics, topics
+from schemas.errors import Malformed, Unsealable
+from schemas.records import Delivery, Notification, Status, encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane, Reason, Step
+from tables.attempts import Attempt, Verdict, judge, pack, unpack
+from tables.preferences import context
+from tables.suppressions import blocks, keys_of
+
+STALE_MS = 72 * 3600 * 1000
+"""A decision older than this goes back through route: opt-outs are only kept as suppressions for so long."""
+TEMPLATE_WAIT_MS = 20
+
+_decode = msgspec.json.Decoder(Delivery).decode
+_params = msgspec.json.Decoder(dict[str, object]).decode
+
+
+class Suppressed(Protocol):
+    """The suppressions, asked without waiting."""
+
+    def get(self, key: bytes, /) -> bytes | None: ...
+
+
+class Deliver:
+    """The stage and the call of one channel on one lane."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        provider: Provider,
+        templates: Known,
+        ring: KeyRing,
+        clock: Callable[[], int],
+    ) -> None:
+        self._lane, self._provider, self._templates, self._ring, self._clock = lane, provider, templates, ring, clock
+
+    def stage(self, batch: Sequence[Input], tables: Tables, outbox: Outbox) -> Later | None:
+        """Announce what may go; end, drop or send on what may not."""
+        now = self._clock()
+        found = [(record, self._read(record, now, outbox)) for record in batch]
+        tables["attempts"].load([key_of(delivery) for _, delivery in found if delivery is not None])
+        for index, (record, delivery) in enumerate(found):
+            if delivery is None:
+                continue
+            entry = tables["attempts"].get(key_of(delivery))
+            latest = unpack(entry) if entry is not None else None
+            verdict = judge(latest, delivery.round, delivery.attempt, record.topic, record.partition, record.offset)
+            if verdict is Verdict.GO:
+                template = self._templates.peek(delivery.template_id, delivery.template_version)
+                if template is None:
+                    return Later(index, now + TEMPLATE_WAIT_MS)
+                self._go(record, delivery, template, tables, outbox, now)
+            elif verdict is Verdict.REPLAY and latest is not None:
+                follow(outbox, self._lane, delivery, latest, now)
+            elif verdict is Verdict.UNKNOWN and latest is not None:
+                note(latest, CUT_OFF, latest.started_ms, delivery.tried)
+                after_unknown(tables, outbox, self._lane, delivery, latest, now)
+            else:
+                outbox.count(metrics.REPEATS, self._lane, delivery.channel)
+        return None
+
+    def _read(self, record: Input, now: int, outbox: Outbox) -> Delivery | None:
+        try:
+            return _decode(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            bury_record(outbox, record, type(error).__name__, now, self._ring)
+            return None
+
+    def _go(
+        self, record: Input, delivery: Delivery, template: Template | Reason, tables: Tables, outbox: Outbox, now: int
+    ) -> None:
+        attempt = attempt_of(delivery, record, self._provider.name, now)
+        attempt.tried = delivery.tried
+        lane = self._lane
+        if now >= delivery.deadline_ms:
+            end(tables, outbox, lane, delivery, attempt, Step.EXPIRED, Reason.PAST_DEADLINE, now)
+        elif now - delivery.decided_at_ms > STALE_MS:
+            self._send_back(delivery, outbox, now)
+        elif (why := self.refusal(tables["suppressions"], delivery)) is not None:
+            end(tables, outbox, lane, delivery, attempt, Step.SUPPRESSED, why, now)
+        elif template is Reason.TEMPLATE_UNAVAILABLE:
+            to, key = topics.deliveries(delivery.channel, lane).name, delivery.notification_id.encode()
+            wait(outbox, lane, to, key, encode(delivery), now + 1000, now)
+        elif isinstance(template, Reason):
+            end(tables, outbox, lane, delivery, attempt, Step.DEAD, template, now)
+        else:
+            self._announce(record, delivery, template, attempt, tables, outbox, now)
+
+    def _announce(
+        self,
+        record: Input,
+        delivery: Delivery,
+        template: Template,
+        attempt: Attempt,
+        tables: Tables,
+        outbox: Outbox,
+        now: int,
+    ) -> None:
+        try:
+            message = self._message(delivery, template, now)
+        except (Malformed, Unsealable) as error:
+            reason = error.reason if isinstance(error, Malformed) else Reason.UNREADABLE
+            end(tables, outbox, self._lane, delivery, attempt, Step.DEAD, reason, now)
+            return
+        tables["attempts"][key_of(delivery)] = pack(attempt)
+        outbox.call(Work(delivery, record.topic, record.partition, record.offset, message, now))
+
+    def _message(self, delivery: Delivery, template: Template, now: int) -> Message:
+        id_ = delivery.notification_id
+        params = _params(self._ring.open(delivery.params, id_.encode()))
+        address = self._ring.open(delivery.address, context(delivery.tenant, delivery.user_id)).decode()
+        return Message(
+            ref=f"{id_}.{delivery.channel}.{delivery.round}.{delivery.attempt}",
+            channel=delivery.channel,
+            address=address,
+            parts=template.render(delivery.channel, params),
+            message_class=delivery.message_class,
+            ttl_s=max(1.0, (delivery.deadline_ms - now) / 1000),
+            collapse_key=delivery.collapse_key or id_,
+        )
+
+    def _send_back(self, delivery: Delivery, outbox: Outbox, now: int) -> None:
+        """Let route decide again, with the preferences of today and as a new round."""
+        asked = Notification(
+            tenant=delivery.tenant,
+            idempotency_key=delivery.idempotency_key,
+            user_id=delivery.user_id,
+            channels=delivery.channel,
+            category=delivery.category,
+            message_class=delivery.message_class,
+            template_id=delivery.template_id,
+            template_version=delivery.template_version,
+            collapse_key=delivery.collapse_key,
+            sealed_params=delivery.params,
+            due_ms=now,
+            accepted_ms=delivery.accepted_ms,
+            round=delivery.round + 1,
+        )
+        release(outbox, topics.returns(self._lane).name, delivery.user_id.encode(), encode(asked))
+
+    @staticmethod
+    def refusal(suppressions: Suppressed, delivery: Delivery) -> Reason | None:
+        """Why a delivery must not go now, if it must not."""
+        keys = keys_of(
+            delivery.tenant, delivery.user_id, delivery.channel, delivery.category, delivery.address_hash
+        )
+        for index, key in enumerate(keys):
+            if blocks(suppressions.get(key)):
+                return Reason.ADDRESS_SUPPRESSED if index < 2 else Reason.OPTED_OUT
+        return None
+
+
+Send = Callable[[Provider, Message], Awaitable[tuple[Result, float]]]
+
+
+def caller(
+    provider: Provider, send: Send, clock: Callable[[], int]
+) -> Callable[[Work, Tables], Awaitable[Outcome]]:
+    """What is done outside for one announced delivery: the last check and, with no await in between, the call."""
+
+    async def call(work: Work, tables: Tables) -> Outcome:
+        now = clock()
+        if now >= work.delivery.deadline_ms:
+            return Outcome(work, NOT_STARTED, 0, Reason.PAST_DEADLINE)
+        why = Deliver.refusal(tables["suppressions"], work.delivery)
+        if why is not None:
+            return Outcome(work, NOT_STARTED, 0, why)
+        result, _ = await send(provider, work.message)
+        return Outcome(work, result, now)
+
+    return call
+
+
+def abandon(work: Work, started: bool) -> Outcome:
+    """What is known of a call that was cut off, or never begun."""
+    return Outcome(work, CUT_OFF if started else NOT_STARTED, work.started_ms if started else 0)
+
+
+def bury_record(outbox: Outbox, record: Input, detail: str, now_ms: int, ring: KeyRing) -> None:
+    """Bury a record of a channel's topic that cannot be read or on which the stage raised."""
+    place = position(record)
+    dead = letter(record, place, Reason.STAGE_FAILED, now_ms, ring, detail)
+    outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+    status = Status(
+        notification_id="",
+        tenant="",
+        user_id="",
+        step=Step.DEAD,
+        at_ms=now_ms,
+        position=place,
+        reason=Reason.STAGE_FAILED.value,
+        channel=record.topic.split("_", 1)[0],
+    )
+    outbox.send(topics.STATUSES, place.encode(), encode(status))
+

@@ -1,0 +1,47 @@
+"""How a record waits: in the waiting room of its lane whose time fits, with the way it goes on in its headers.
+
+`to` is the topic it is released to, `due` when (epoch ms). A room is a topic whose records each wait the room's time
+from their append; so nobody waits behind a later one. The largest room that does not overshoot is taken, again and
+again, until the time has come.
+"""
+
+import msgspec
+
+from agents.intake import Intake
+from agents.stage import Outbox
+from schemas import topics
+from schemas.records import encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane
+
+TO, DUE = "to", "due"
+_ROOMS = sorted(topics.RETRY_TIERS_S.items(), key=lambda room: -room[1])
+
+
+def room(lane: Lane, wait_ms: int) -> topics.Topic:
+    """The largest room whose time is not past the wait; the smallest one for anything shorter."""
+    for tier, seconds in _ROOMS:
+        if seconds * 1000 <= wait_ms:
+            return topics.retries(lane, tier)
+    return topics.retries(lane, _ROOMS[-1][0])
+
+
+def wait(outbox: Outbox, lane: Lane, to: str, key: bytes, value: bytes, due_ms: int, now_ms: int) -> None:
+    """Let a record wait until `due_ms`, then go to topic `to` under `key`."""
+    outbox.send(room(lane, due_ms - now_ms), key, value, [(TO, to.encode()), (DUE, str(due_ms).encode())])
+
+
+def release(outbox: Outbox, to: str, key: bytes | None, value: bytes | None) -> None:
+    """Let a record go on to topic `to` now."""
+    outbox.records.append((to, key, value, -1, None))
+
+
+def hold(outbox: Outbox, lane: Lane, item: Intake, due_ms: int, now_ms: int, ring: KeyRing) -> None:
+    """Let a notification return at `due_ms`, sealed, behind dedup."""
+    asked = item.notification
+    sealed = asked.sealed_params or ring.seal(item.params, item.id.encode())
+    again = msgspec.structs.replace(
+        asked, params={}, sealed_params=sealed, tries=asked.tries + 1, accepted_ms=item.appended_ms, due_ms=due_ms
+    )
+    to, key = topics.returns(lane).name, asked.user_id.encode()
+    wait(outbox, lane, to, key, encode(again), due_ms, now_ms)

@@ -1,0 +1,51 @@
+"""When a delivery is tried again, and until when: by its class, unless the provider asks for more."""
+
+from collections.abc import Callable
+
+from agents.attempt import end, retry
+from agents.stage import Outbox, Tables
+from schemas.records import Delivery
+from schemas.vocabulary import CLASSES, Lane, Reason, Step
+from tables.attempts import Attempt
+
+REPEAT_AFTER_MS = 1000
+"""How soon an OTP of unknown outcome is sent once more, the same code."""
+JITTER = 0.1
+"""Share of a wait that is drawn on top of it, so that what failed together does not come back together."""
+
+
+def after_failure(
+    tables: Tables,
+    outbox: Outbox,
+    lane: Lane,
+    delivery: Delivery,
+    attempt: Attempt,
+    reason: str,
+    retry_after_s: float | None,
+    now_ms: int,
+    draw: Callable[[], float],
+) -> None:
+    """A call that surely sent nothing and may do better later."""
+    backoff = CLASSES[delivery.message_class].backoff_s
+    if attempt.number > len(backoff):
+        end(tables, outbox, lane, delivery, attempt, Step.DEAD, Reason.RETRIES_SPENT, now_ms)
+        return
+    wait_s = max(backoff[attempt.number - 1], retry_after_s or 0.0)
+    due_ms = now_ms + int(wait_s * 1000 * (1 + JITTER * draw()))
+    if due_ms >= delivery.deadline_ms:
+        end(tables, outbox, lane, delivery, attempt, Step.EXPIRED, Reason.PAST_DEADLINE, now_ms)
+    else:
+        retry(tables, outbox, lane, delivery, attempt, due_ms, reason, now_ms)
+
+
+def after_unknown(
+    tables: Tables, outbox: Outbox, lane: Lane, delivery: Delivery, attempt: Attempt, now_ms: int
+) -> None:
+    """A call that may have sent: an OTP goes once more within its deadline, anything else ends as unknown."""
+    due_ms = now_ms + REPEAT_AFTER_MS
+    once_more = CLASSES[delivery.message_class].repeat_unknown and not delivery.possible_duplicate
+    if once_more and due_ms < delivery.deadline_ms:
+        attempt.possible_duplicate = True
+        retry(tables, outbox, lane, delivery, attempt, due_ms, Reason.OUTCOME_UNKNOWN, now_ms)
+    else:
+        end(tables, outbox, lane, delivery, attempt, Step.UNKNOWN, Reason.OUTCOME_UNKNOWN, now_ms)

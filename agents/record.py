@@ -1,0 +1,74 @@
+"""record: statuses become the one row each notification has in the store; preferences become rows of their own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from agents.stage import Input, Outbox, Tables
+from schemas.errors import Malformed
+from schemas.records import Preference, Status
+from tables.preferences import read
+from tables.progress import Row, fold, pack, unpack
+
+FOLD_FOR_MS = 72 * 3600 * 1000
+"""How long the fold is kept; a row older than this is changed in the store under a condition."""
+
+_decode = msgspec.json.Decoder(Status).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One row to be written. `conditional`: only over a lower rank, because its fold is no longer known."""
+
+    row: Row
+    conditional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WritePreference:
+    """A user's channels to be written."""
+
+    preference: Preference
+
+
+def record(clock: Callable[[], int]) -> Callable[[Sequence[Input], Tables, Outbox], None]:
+    """The stage over statuses."""
+
+    def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
+        now, progress = clock(), tables["progress"]
+        statuses = [status for found in batch if (status := _read(found)) is not None and status.notification_id]
+        progress.load([status.notification_id.encode() for status in statuses])
+        changed: dict[bytes, Write] = {}
+        for status in statuses:
+            key = status.notification_id.encode()
+            entry = progress.get(key)
+            row = fold(unpack(entry) if entry is not None else None, status)
+            if row is not None:
+                progress[key] = pack(row)
+                forgotten = entry is None and now - status.accepted_ms > FOLD_FOR_MS
+                changed[key] = Write(row, forgotten)
+        for write in changed.values():
+            outbox.call(write)
+
+    return stage
+
+
+def record_preferences(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
+    """The stage over preferences: the latest of each user in the batch is written."""
+    latest: dict[tuple[str, str], Preference] = {}
+    for found in batch:
+        if found.value is not None:
+            try:
+                preference = read(found.value)
+            except Malformed:
+                # The routing flow reads the same record and buries it.
+                continue
+            latest[preference.tenant, preference.user_id] = preference
+    for preference in latest.values():
+        outbox.call(WritePreference(preference))
+
+
+def _read(found: Input) -> Status | None:
+    """Statuses are our own; one that cannot be read is the culprit its stage is run again for."""
+    return _decode(found.value) if found.value is not None else None

@@ -1,0 +1,69 @@
+"""retry: a record that waited its room's time goes on: to a further room, or, when it is due, to its destination."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agents.bury import letter
+from agents.hold import DUE, TO, release, wait
+from agents.stage import Input, Later, Outbox, Tables, position
+from schemas import topics
+from schemas.records import encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane, Reason
+
+SHORTEST_MS = min(topics.RETRY_TIERS_S.values()) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A record whose rooms are behind it, less than the shortest of them before it is due."""
+
+    to: str
+    key: bytes | None
+    value: bytes | None
+    due_ms: int
+
+
+def retry(
+    lane: Lane, ring: KeyRing, clock: Callable[[], int]
+) -> Callable[[Sequence[Input], Tables, Outbox], Later | None]:
+    """The stage over the waiting rooms of one lane."""
+    rooms_ms = {topics.retries(lane, tier).name: seconds * 1000 for tier, seconds in topics.RETRY_TIERS_S.items()}
+
+    def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> Later | None:
+        now = clock()
+        for index, record in enumerate(batch):
+            waited_until = record.timestamp + rooms_ms[record.topic]
+            if waited_until > now:
+                return Later(index, waited_until)
+            way = _way(record)
+            if way is None:
+                place = position(record)
+                dead = letter(record, place, Reason.INVALID, now, ring, "no way out in its headers")
+                outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+                continue
+            to, due_ms = way
+            left = due_ms - now
+            if left <= 0:
+                release(outbox, to, record.key, record.value)
+            elif left < SHORTEST_MS:
+                outbox.call(Moment(to, record.key, record.value, due_ms))
+            else:
+                wait(outbox, lane, to, record.key or b"", record.value or b"", due_ms, now)
+        return None
+
+    return stage
+
+
+def _way(record: Input) -> tuple[str, int] | None:
+    headers = dict(record.headers)
+    try:
+        return headers[TO].decode(), int(headers[DUE])
+    except (KeyError, ValueError):
+        return None
+
+
+def let_go(moments: Sequence[Moment], tables: Tables, outbox: Outbox) -> None:
+    """The stage over moments that have come."""
+    for moment in moments:
+        release(outbox, moment.to, moment.key, moment.value)

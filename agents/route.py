@@ -1,0 +1,104 @@
+"""route: which channels, which addresses? One delivery for each, or the reason why there is none."""
+
+from collections.abc import Callable, Sequence
+
+from agents.intake import Intake, decide
+from agents.stage import Outbox, Tables
+from schemas import topics
+from schemas.channels import CHANNELS
+from schemas.records import Delivery, encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane, Reason, Step
+from tables.dedup import pack
+from tables.preferences import Reach
+
+BEST = "best"
+
+_BITS = {name: channel.bit for name, channel in CHANNELS.items()}
+_EVERY = {name for name, channel in CHANNELS.items() if channel.every}
+
+
+def choose(item: Intake) -> tuple[list[Reach], Reason]:
+    """The addresses a notification goes to, in order; when there is none, why."""
+    entry = item.entry
+    assert entry is not None, "enrich comes before route"
+    asked = item.notification
+    wanted = asked.channels
+    best = wanted == BEST and item.channels is None
+    chosen: list[Reach] = []
+    taken: set[str] = set()
+    refused = False
+    for reach in entry.reaches:
+        channel = reach.channel
+        if item.channels is not None:
+            if not item.channels & _BITS[channel]:
+                continue
+        elif not best and channel != wanted and channel not in wanted:
+            continue
+        if channel in taken and channel not in _EVERY:
+            continue
+        if entry.opted_out and entry.refuses(channel, asked.category):
+            refused = True
+            continue
+        if best and taken and channel not in taken:
+            break
+        taken.add(channel)
+        chosen.append(reach)
+    return chosen, Reason.OPTED_OUT if refused else Reason.NO_ADDRESS
+
+
+def route(
+    lane: Lane, ring: KeyRing, clock: Callable[[], int]
+) -> Callable[[Sequence[Intake], Tables, Outbox], Sequence[Intake]]:
+    """The agent of one lane: deliveries to the channel topics, the decision to the statuses and to the dedup entry."""
+    topic_of = {name: topics.deliveries(name, lane).name for name in CHANNELS}
+
+    def agent(items: Sequence[Intake], tables: Tables, outbox: Outbox) -> Sequence[Intake]:
+        now, owners, write = clock(), tables["dedup"], outbox.records.append
+        for item in items:
+            chosen, reason = choose(item)
+            if chosen:
+                key = item.id.encode()
+                for delivery in fan_out(item, chosen, now, ring):
+                    write((topic_of[delivery.channel], key, encode(delivery), -1, None))
+                decide(outbox, lane, item, Step.ROUTED, now, deliveries=len(chosen))
+            else:
+                decide(outbox, lane, item, Step.SUPPRESSED, now, reason)
+            if item.owner is not None:
+                bits = 0
+                for reach in chosen:
+                    bits |= _BITS[reach.channel]
+                owner_key, mine = item.owner
+                owners[owner_key] = pack(*mine, bits)
+        return ()
+
+    return agent
+
+
+def fan_out(item: Intake, chosen: Sequence[Reach], now_ms: int, ring: KeyRing) -> list[Delivery]:
+    """One delivery for each address; params are sealed once, addresses stay as they were sealed."""
+    asked = item.notification
+    params = asked.sealed_params or ring.seal(item.params, item.id.encode())
+    return [
+        Delivery(
+            notification_id=item.id,
+            tenant=asked.tenant,
+            user_id=asked.user_id,
+            idempotency_key=asked.idempotency_key,
+            round=asked.round,
+            channel=reach.channel,
+            message_class=asked.message_class,
+            category=asked.category,
+            template_id=asked.template_id,
+            template_version=asked.template_version,
+            address=reach.sealed,
+            address_hash=reach.hash,
+            params=params,
+            deadline_ms=item.deadline_ms,
+            due_ms=asked.due_ms or item.appended_ms,
+            decided_at_ms=now_ms,
+            accepted_ms=item.appended_ms,
+            collapse_key=asked.collapse_key,
+        )
+        for reach in chosen
+    ]

@@ -1,0 +1,81 @@
+"""settle: what a call came to becomes the next attempt or the end of its delivery."""
+
+from collections.abc import Callable, Sequence
+
+from agents.attempt import Outcome, end, key_of, note
+from agents.policy import after_failure, after_unknown
+from agents.provider import Kind
+from agents.stage import Outbox, Tables
+from schemas import metrics, topics
+from schemas.keys import address_suppression
+from schemas.records import Suppression, encode
+from schemas.vocabulary import Lane, Reason, Step
+from tables.attempts import Attempt, unpack
+
+
+def settle(
+    lane: Lane, clock: Callable[[], int], draw: Callable[[], float]
+) -> Callable[[Sequence[Outcome], Tables, Outbox], None]:
+    """The stage over outcomes of one lane. `draw` gives numbers from 0 to 1 for jitter."""
+
+    def stage(outcomes: Sequence[Outcome], tables: Tables, outbox: Outbox) -> None:
+        now = clock()
+        tables["attempts"].load([key_of(outcome.work.delivery) for outcome in outcomes])
+        for outcome in outcomes:
+            attempt = _announced(outcome, tables)
+            _measure(outcome, lane, outbox)
+            _settle_one(outcome, attempt, lane, tables, outbox, now, draw)
+
+    return stage
+
+
+def _announced(outcome: Outcome, tables: Tables) -> Attempt:
+    work = outcome.work
+    entry = tables["attempts"].get(key_of(work.delivery))
+    assert entry is not None, "an attempt is announced before its call"
+    attempt = unpack(entry)
+    note(attempt, outcome.result, outcome.called_ms, work.delivery.tried)
+    return attempt
+
+
+def _settle_one(
+    outcome: Outcome,
+    attempt: Attempt,
+    lane: Lane,
+    tables: Tables,
+    outbox: Outbox,
+    now: int,
+    draw: Callable[[], float],
+) -> None:
+    delivery, result = outcome.work.delivery, outcome.result
+    if outcome.stopped is Reason.PAST_DEADLINE:
+        end(tables, outbox, lane, delivery, attempt, Step.EXPIRED, outcome.stopped, now)
+    elif outcome.stopped:
+        end(tables, outbox, lane, delivery, attempt, Step.SUPPRESSED, outcome.stopped, now)
+    elif result.kind is Kind.ACCEPTED:
+        end(tables, outbox, lane, delivery, attempt, Step.SENT, "", now)
+    elif result.kind is Kind.AMBIGUOUS:
+        after_unknown(tables, outbox, lane, delivery, attempt, now)
+    elif result.kind in (Kind.THROTTLED, Kind.UNAVAILABLE, Kind.MISCONFIGURED):
+        after_failure(tables, outbox, lane, delivery, attempt, result.reason, result.retry_after_s, now, draw)
+    else:
+        if result.suppress:
+            _suppress(outcome, outbox, now)
+        step = Step.SUPPRESSED if result.kind is Kind.OPTED_OUT else Step.DEAD
+        end(tables, outbox, lane, delivery, attempt, step, result.reason or Reason.REFUSED, now)
+
+
+def _suppress(outcome: Outcome, outbox: Outbox, now: int) -> None:
+    delivery = outcome.work.delivery
+    key = address_suppression(delivery.tenant, delivery.address_hash, delivery.channel)
+    told = Suppression(key=key.decode(), blocked=True, reason=outcome.result.reason, since_ms=now)
+    outbox.send(topics.SUPPRESSIONS, key, encode(told))
+
+
+def _measure(outcome: Outcome, lane: Lane, outbox: Outbox) -> None:
+    if not outcome.called_ms:
+        return
+    delivery = outcome.work.delivery
+    labels = (lane, delivery.channel, outcome.result.provider, outcome.result.kind.value)
+    outbox.count(metrics.SENT, *labels)
+    outbox.observe(metrics.LATENCY, outcome.called_ms - delivery.due_ms, *labels)

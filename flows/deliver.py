@@ -1,0 +1,62 @@
+"""deliver.{channel}.{lane}: a delivery becomes one provider call and its outcome.
+
+    {channel}_notifications ─ deliver ─(attempt durable)─ call ─ settle ─┬─ statuses
+                                │                                       ├─ retries
+                     templates, suppressions                             └─ notification_dlq, suppressions
+"""
+
+import asyncio
+import random
+from typing import Any, cast
+
+from agents.deliver import Deliver, abandon, bury_record, caller
+from agents.provider import Provider
+from agents.settle import settle
+from agents.stage import Input, Outbox, Tables
+from agents.transport import Transport
+from flows.clients import Templates
+from flows.clock import now_ms
+from flows.engine.flow import WAITS, Flow, Outside
+from schemas import topics
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane
+from tables import attempts, suppressions
+
+TABLES = (attempts.TABLE, suppressions.TABLE)
+
+
+def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, ring: KeyRing, window: int) -> Flow:
+    """The delivery flow of one channel on one lane. `window` is the most calls under way at a time."""
+    work = Deliver(lane, provider, templates, ring, now_ms)
+    transport = Transport([provider])
+
+    async def start() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, templates.warm)
+        await transport.start()
+
+    def bury(record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
+        bury_record(outbox, record, detail, now_ms(), ring)
+
+    return Flow(
+        name=f"deliver.{channel}.{lane}",
+        lane=lane,
+        stages={topics.deliveries(channel, lane): work.stage},
+        bury=bury,
+        tables=TABLES,
+        outside=Outside(
+            window=min(window, provider.window),
+            perform=cast(Any, caller(provider, transport.send, now_ms)),
+            abandon=cast(Any, abandon),
+            settle=cast(Any, settle(lane, now_ms, random.random)),
+            start=start,
+            stop=transport.stop,
+        ),
+        writes=(
+            *(topics.retries(lane, tier) for tier in topics.RETRY_TIERS_S),
+            topics.returns(lane),
+            topics.STATUSES,
+            topics.SUPPRESSIONS,
+            topics.DEAD_LETTERS,
+        ),
+        waits=WAITS[lane],
+    )

@@ -1,0 +1,82 @@
+"""What a flow is, as its file declares it: topics, stages in order, tables, and what it does outside."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agents.stage import Input, Outbox, Stage, Tables
+from schemas.topics import Topic
+from schemas.vocabulary import Lane
+from tables.table import Table
+
+Work = object
+Result = object
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a lane lets work gather before each fetch and each produce request, and how long it drains."""
+
+    fetch_max_wait_ms: int
+    linger_ms: float
+    settle_s: float
+    drain_s: float
+    fetch_min_bytes: int = 1_000_000
+
+
+WAITS: Mapping[Lane, Waits] = {
+    Lane.HIGH: Waits(fetch_max_wait_ms=5, linger_ms=3, settle_s=0.002, drain_s=2.0),
+    Lane.LOW: Waits(fetch_max_wait_ms=25, linger_ms=15, settle_s=0.010, drain_s=5.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a flow does outside Kafka, once what it announced is durable.
+
+    `perform` does one piece of work, given the replicated tables, and returns its result; it never raises for what the
+    outside does. `abandon`
+    says what is known of a piece of work that was cut off, or (started: False) never begun. `settle` is a stage over results instead of records.
+    """
+
+    window: int
+    perform: Callable[[Work, Tables], Awaitable[Result]]
+    abandon: Callable[[Work, bool], Result]
+    settle: Callable[[Sequence[Result], Tables, Outbox], None]
+    start: Callable[[], Awaitable[None]] | None = None
+    stop: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One deployable: one consumer group, one rebalance domain.
+
+    `stages` maps each topic it reads to the stage its batches run through. `bury` writes what becomes of a record
+    on which a stage raised.
+    """
+
+    name: str
+    lane: Lane | None
+    stages: Mapping[Topic, Stage]
+    bury: Callable[[Input, str, Tables, Outbox], None]
+    tables: tuple[Table, ...] = ()
+    outside: Outside | None = None
+    writes: tuple[Topic, ...] = ()
+    waits: Waits = field(default_factory=lambda: WAITS[Lane.LOW])
+
+    @property
+    def group(self) -> str:
+        """The consumer group, which is also the Faust app's id."""
+        return f"carillon-{self.name}"
+
+
+def chain(*agents: Callable[..., Sequence[object]]) -> Stage:
+    """A stage made of agents, each taking what the one before passes on: (items, tables, outbox) -> items."""
+
+    def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
+        items: Sequence[object] = batch
+        for agent in agents:
+            items = agent(items, tables, outbox)
+            if not items:
+                return
+
+    return stage

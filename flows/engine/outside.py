@@ -1,0 +1,135 @@
+"""Calls to the outside: started only once they are announced durably, bounded, and settled in groups.
+
+A call that is cut off is abandoned, never forgotten: its result says that nobody knows, and is settled like any other.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from agents.stage import Tables
+from flows.engine.flow import Outside, Waits
+from flows.engine.frontier import Span
+from flows.engine.partition import Partition
+from flows.engine.stop import die
+
+Settled = Callable[[Partition, list[object], Callable[[], None]], None]
+
+
+class _Announced:
+    """The calls of one piece of a batch; its span is done when the last of them is settled durably."""
+
+    __slots__ = ("left", "part", "span")
+
+    def __init__(self, part: Partition, span: Span, left: int) -> None:
+        self.part = part
+        self.span = span
+        self.left = left
+
+
+class Calls:
+    """The calls of one flow."""
+
+    def __init__(
+        self,
+        outside: Outside,
+        waits: Waits,
+        replicated: Tables,
+        settled: Settled,
+        done: Callable[[Partition, Span], None],
+    ) -> None:
+        self._outside = outside
+        self._replicated = replicated
+        self._settle_s = waits.settle_s
+        self._settled = settled
+        self._done = done
+        self._under_way: dict[asyncio.Task[object], tuple[_Announced, object]] = {}
+        self._reserved = 0
+        self._results: dict[int, list[tuple[_Announced, object]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._freed = asyncio.Event()
+        self._stopping = False
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return len(self._under_way)
+
+    async def room(self) -> int:
+        """Wait until calls may be announced, and say how many. What is announced counts until it is settled."""
+        while (free := self._outside.window - self._reserved) <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+        return free
+
+    def reserve(self, count: int) -> None:
+        """Count announced calls from their announcement on: a kill leaves no more than the window unknown."""
+        self._reserved += count
+
+    def start(self, part: Partition, span: Span, works: list[object]) -> None:
+        """Make calls that are announced durably."""
+        announced = _Announced(part, span, len(works))
+        loop = asyncio.get_running_loop()
+        for work in works:
+            if self._stopping or part.lost:
+                self._finished(announced, self._outside.abandon(work, False))
+                continue
+            task: asyncio.Task[object] = loop.create_task(self._perform(work))
+            self._under_way[task] = (announced, work)
+            task.add_done_callback(self._ended)
+
+    async def _perform(self, work: object) -> object:
+        return await self._outside.perform(work, self._replicated)
+
+    def _ended(self, task: "asyncio.Task[object]") -> None:
+        announced, work = self._under_way.pop(task)
+        if task.cancelled():
+            self._finished(announced, self._outside.abandon(work, True))
+        elif (error := task.exception()) is not None:
+            die("a call outside raised: it must return a result for whatever happens", error)
+        else:
+            self._finished(announced, task.result())
+
+    def _finished(self, announced: _Announced, result: object) -> None:
+        self._results.setdefault(id(announced.part), []).append((announced, result))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._settle_s, self._settle)
+
+    def _settle(self) -> None:
+        self._timer = None
+        groups, self._results = self._results, {}
+        for group in groups.values():
+            part = group[0][0].part
+            if part.lost:
+                self._free(len(group))
+                continue
+            self._settled(part, [result for _, result in group], lambda group=group: self._durable(group))  # type: ignore[misc]
+
+    def _durable(self, group: list[tuple[_Announced, object]]) -> None:
+        self._free(len(group))
+        for announced, _ in group:
+            announced.left -= 1
+            if not announced.left:
+                self._done(announced.part, announced.span)
+
+    def _free(self, count: int) -> None:
+        self._reserved -= count
+        self._freed.set()
+
+    async def drain(self, deadline: float) -> None:
+        """Start no call, wait for those under way until `deadline` (monotonic seconds), then cut the rest off."""
+        self._stopping = True
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=max(0.0, deadline - time.monotonic()))
+        cut = list(self._under_way)
+        for task in cut:
+            task.cancel()
+        if cut:
+            await asyncio.wait(set(cut), timeout=1.0)
+        self._settle_now()
+        self._stopping = False
+
+    def _settle_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._settle()

@@ -1,0 +1,167 @@
+"""One process: the flows it hosts, its metrics port, its watchdog, its clean end on SIGTERM."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from flows.engine.engine import Engine
+from flows.engine.exposition import serve
+from flows.engine.flow import Flow
+from flows.engine.meters import Meters
+from flows.engine.replicated import Replicated
+from flows.engine.seams import EngineApp, NoTables
+from flows.engine.stop import die
+from flows.engine.watchdog import Watchdog
+from schemas import metrics
+from schemas.errors import Misconfigured
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane
+from tables.table import Kind
+
+log = logging.getLogger("carillon.engine")
+_COLLECT_AFTER = (50_000, 20, 100)
+"""Records come and go by the thousand and hold no cycles: collect seldom."""
+_SWITCH_S = 0.0005
+"""Two Python threads share a worker; the default of 5 ms is felt in every latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a process runs: its stable id, the brokers, its state folder, its metrics address (port 0: any)."""
+
+    worker: str
+    brokers: str
+    folder: Path
+    ring: KeyRing
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+
+
+def app_of(flow: Flow, host: Host) -> EngineApp:
+    """The Faust app of a flow: its id is the consumer group; high lanes are static members."""
+    high = flow.lane is Lane.HIGH
+    return EngineApp(
+        flow.group,
+        broker=";".join(f"kafka://{broker}" for broker in host.brokers.split(",")),
+        datadir=str(host.folder / "faust"),
+        canonical_url=f"http://{host.worker}.carillon",
+        consumer_group_instance_id=f"{flow.name}-{host.worker}" if high else None,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=6.0 if high else 10.0,
+        broker_heartbeat_interval=1.0,
+        broker_rebalance_timeout=30.0,
+        broker_request_timeout=60.0,
+        consumer_max_fetch_size=1_048_576,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        TableManager=NoTables,
+        web_enabled=False,
+    )
+
+
+class Process:
+    """Flows of one process, from start to end."""
+
+    def __init__(self, flows: Sequence[Flow], host: Host) -> None:
+        self.host = host
+        self.meters = Meters()
+        (host.folder / "faust").mkdir(parents=True, exist_ok=True)
+        self._pool = ThreadPoolExecutor(max_workers=max(2, len(flows)), thread_name_prefix="stores")
+        wanted = {table.name: table for flow in flows for table in flow.tables if table.kind is Kind.REPLICATED}
+        self.replicated = {
+            name: Replicated(table, host.folder, host.brokers, host.ring) for name, table in wanted.items()
+        }
+        self.engines = [self._engine(flow) for flow in flows]
+        self.watchdog = Watchdog(self.engines)
+        self._stop = asyncio.Event()
+
+    def _engine(self, flow: Flow) -> Engine:
+        return Engine(
+            flow,
+            app_of(flow, self.host),
+            brokers=self.host.brokers,
+            folder=self.host.folder,
+            ring=self.host.ring,
+            meters=self.meters,
+            replicated={t.name: self.replicated[t.name] for t in flow.tables if t.kind is Kind.REPLICATED},
+            pool=self._pool,
+        )
+
+    async def run(self) -> None:
+        """Start everything, work until SIGTERM or SIGINT, end in order."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        for engine in self.engines:
+            await loop.run_in_executor(self._pool, engine.check_partitions)
+        for table in self.replicated.values():
+            table.start()
+        for table in self.replicated.values():
+            if not await loop.run_in_executor(self._pool, table.wait_whole, 60.0):
+                raise Misconfigured(f"{table.table.name} was not read within 60 s: are the brokers reachable?")
+        port = serve(self.host.metrics_host, self.host.metrics_port, self.meters.registry, self.watchdog.health)
+        self.watchdog.start()
+        beats = loop.create_task(self._beat())
+        for engine in self.engines:
+            if engine.flow.outside is not None and engine.flow.outside.start is not None:
+                await engine.flow.outside.start()
+        await asyncio.gather(*(engine.app.start() for engine in self.engines))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
+        log.info("process_started", extra={"flows": [e.flow.name for e in self.engines], "metrics_port": port})
+        await self._stop.wait()
+        self.watchdog.stop()
+        beats.cancel()
+        await self._end()
+
+    async def _beat(self) -> None:
+        while True:
+            self.watchdog.beat()
+            for name, table in self.replicated.items():
+                self.meters.set(metrics.STALENESS, (name,), table.staleness_s())
+            await asyncio.sleep(0.5)
+
+    async def _end(self) -> None:
+        log.info("process_stopping")
+        await asyncio.gather(*(engine.release() for engine in self.engines))
+        for engine in self.engines:
+            try:
+                await asyncio.wait_for(engine.app.stop(), 5.0)
+            except TimeoutError:
+                log.warning("app_stop_slow", extra={"flow": engine.flow.name})
+            if engine.flow.outside is not None and engine.flow.outside.stop is not None:
+                await engine.flow.outside.stop()
+            await engine.close()
+        for table in self.replicated.values():
+            await asyncio.get_running_loop().run_in_executor(self._pool, table.stop)
+
+
+def run(flows: Sequence[Flow], host: Host) -> None:
+    """Host `flows` until told to stop; returns only after a clean end. Raises Misconfigured."""
+    sys.setswitchinterval(_SWITCH_S)
+    started = time.monotonic()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        asyncio.set_event_loop(runner.get_loop())
+
+        async def live() -> None:
+            process = Process(flows, host)
+            try:
+                await process.run()
+            except Misconfigured:
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge of the process
+                die("the process failed", error)
+
+        runner.run(live())
+    log.info("process_ended", extra={"seconds": round(time.monotonic() - started, 1)})

@@ -1,0 +1,131 @@
+"""Brings stores up to the end of their logs, straight from fetched records into write batches.
+
+Runs in a thread, outside any consumer group. A position below the log's start begins at the earliest: what retention
+took has expired, what compaction took stands later in the log.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from flows.engine.store import Store
+from schemas.errors import EngineBroken
+from schemas.sealing import KeyRing
+from tables.table import Fold
+
+_FETCH = 5_000
+_SILENCE_S = 60.0
+
+
+@dataclass(slots=True)
+class Log:
+    """One partition of a log to restore a store from; `fold` turns source records into entries."""
+
+    topic: str
+    partition: int
+    store: Store
+    fold: Fold | None
+    keep_s: int | None = None
+    at: int = 0
+    end: int = 0
+
+
+def reader(brokers: str) -> dict[str, Any]:
+    """The configuration of a consumer that reads logs outside any group."""
+    return {
+        "bootstrap.servers": brokers,
+        "group.id": "carillon-restore",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 50,
+        "fetch.queue.backoff.ms": 5,
+        "queued.min.messages": 200_000,
+        "check.crcs": True,
+        "log_level": 3,
+    }
+
+
+def restore(
+    brokers: str,
+    logs: list[Log],
+    ring: KeyRing,
+    progress: Callable[[int, int], None],
+    cancelled: Callable[[], bool],
+) -> bool:
+    """Restore every store to the end its log had at the start. `progress` gets (restored, left). False if cancelled."""
+    consumer = Consumer(reader(brokers))
+    try:
+        pending = _positions(consumer, logs)
+        if not pending:
+            return True
+        consumer.assign([TopicPartition(log.topic, log.partition, log.at) for log in pending.values()])
+        done, heard = 0, time.monotonic()
+        while pending:
+            if cancelled():
+                return False
+            messages = consumer.consume(_FETCH, 0.02)
+            if messages:
+                heard = time.monotonic()
+                done += _apply(messages, pending, ring)
+            elif time.monotonic() - heard > _SILENCE_S:
+                raise EngineBroken(f"no answer from the broker for {_SILENCE_S:.0f} s while restoring")
+            _drop_finished(consumer, pending)
+            progress(done, sum(max(0, log.end - log.at) for log in pending.values()))
+        return True
+    finally:
+        consumer.close()
+
+
+def _positions(consumer: Consumer, logs: list[Log]) -> dict[tuple[str, int], Log]:
+    pending = {}
+    for log in logs:
+        low, log.end = consumer.get_watermark_offsets(TopicPartition(log.topic, log.partition), timeout=30)
+        kept = log.store.offset()
+        log.at = low if kept is None or kept < low else kept
+        if log.at > log.end:
+            raise EngineBroken(
+                f"{log.topic}/{log.partition} ends at {log.end}, before the local store at {log.at}: "
+                "the topic was made anew; remove the local state of this flow"
+            )
+        if log.at < log.end:
+            pending[log.topic, log.partition] = log
+    return pending
+
+
+def _apply(messages: list[Message], pending: Mapping[tuple[str, int], Log], ring: KeyRing) -> int:
+    groups: dict[tuple[str, int], list[Message]] = {}
+    for message in messages:
+        error = message.error()
+        if error is None:
+            groups.setdefault((message.topic(), message.partition()), []).append(message)
+        elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+            raise EngineBroken(f"restoring {message.topic()} failed: {error.str()}")
+    for place, group in groups.items():
+        log = pending.get(place)
+        if log is None:
+            continue
+        log.at = group[-1].offset() + 1
+        if log.fold is None:
+            entries = [(m.key(), m.value(), m.timestamp()[1]) for m in group]
+        else:
+            folded = [(log.fold(m.key() or b"", m.value(), ring), m.timestamp()[1]) for m in group]
+            entries = [(entry[0], entry[1], at) for entry, at in folded if entry is not None]
+        log.store.load(entries, log.at)
+    return len(messages)
+
+
+def _drop_finished(consumer: Consumer, pending: dict[tuple[str, int], Log]) -> None:
+    for place in [place for place, log in pending.items() if log.at >= log.end]:
+        del pending[place]
+    if pending:
+        behind = [TopicPartition(*place) for place in pending]
+        for found in consumer.position(behind):
+            log = pending[found.topic, found.partition]
+            if found.offset >= log.end:
+                log.at = found.offset
+                log.store.write({}, log.at)
+                del pending[found.topic, found.partition]

@@ -1,0 +1,28 @@
+"""The one way the engine gives up: a log line, then the end of the process. Never a graceful stop that commits."""
+
+import logging
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+EXIT_BROKEN = 70
+"""sysexits.h EX_SOFTWARE: the supervisor restarts the process under its id."""
+
+log = logging.getLogger("carillon.engine")
+
+
+def die(why: str, error: BaseException | None = None) -> NoReturn:
+    """Log `why` and end the process at once."""
+    log.critical("fail_stop", extra={"why": why, "trace": _trace(error)})
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(EXIT_BROKEN)
+
+
+def _trace(error: BaseException | None) -> str:
+    """The places an error went through, without its message: messages can hold what must not be logged."""
+    if error is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at " + " < ".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in reversed(frames))

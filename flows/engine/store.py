@@ -1,0 +1,130 @@
+"""RocksDB under one partition of a table: bytes in, bytes out, and the changelog offset they stand for.
+
+Entries that expire live in buckets by time: a bucket spans `keep_s`, the current and the previous one are read, an
+older one is closed and its folder deleted. So local growth is bounded without a sweep and without tombstones.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+_OFFSET = b"\x00carillon:changelog-offset"
+_MIB = 1024 * 1024
+_CACHE = Cache(64 * _MIB)
+"""One block cache for every store of the process."""
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(16 * _MIB)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(256)
+    options.set_keep_log_file_num(2)
+    options.set_max_total_wal_size(64 * _MIB)
+    options.set_compression_type(DBCompressionType.lz4())
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(_CACHE)
+    blocks.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(blocks)
+    options.set_memtable_whole_key_filtering(True)
+    options.set_memtable_prefix_bloom_ratio(0.02)
+    return options
+
+
+class Store:
+    """One partition of a table on disk. `keep_s` None keeps entries for ever, in one bucket."""
+
+    def __init__(self, folder: Path, keep_s: int | None, now_s: float) -> None:
+        self._folder = folder
+        self._keep_s = keep_s
+        folder.mkdir(parents=True, exist_ok=True)
+        self._buckets: dict[int, Rdict] = {}
+        self._current = self._number(now_s)
+        found = {int(path.name) for path in folder.iterdir() if path.name.isdigit()}
+        for number in sorted(found | {self._current}):
+            self._open(number)
+        self._drop_old()
+
+    def _number(self, at_s: float) -> int:
+        return int(at_s // self._keep_s) if self._keep_s else 0
+
+    def _open(self, number: int) -> None:
+        self._buckets[number] = Rdict(str(self._folder / str(number)), _options())
+
+    def _drop_old(self) -> None:
+        for number in [old for old in self._buckets if old < self._current - 1]:
+            self._buckets.pop(number).close()
+            shutil.rmtree(self._folder / str(number))
+
+    def turn(self, now_s: float) -> None:
+        """Begin the bucket of `now_s` if it is time, carrying the offset over, and drop what has expired."""
+        number = self._number(now_s)
+        if number > self._current:
+            offset = self.offset()
+            self._open(number)
+            self._current = number
+            if offset is not None:
+                self.write({}, offset)
+            self._drop_old()
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The entries under `keys`, in their order."""
+        found: list[bytes | None] = self._buckets[self._current][keys]  # type: ignore[index,assignment]
+        for number, bucket in self._buckets.items():
+            if number != self._current:
+                missing = [index for index, entry in enumerate(found) if entry is None]
+                if missing:
+                    older = bucket[[keys[index] for index in missing]]  # type: ignore[index]
+                    for index, entry in zip(missing, older, strict=True):
+                        found[index] = entry
+        return found
+
+    def write(self, entries: Mapping[bytes, bytes | None], offset: int | None = None) -> None:
+        """Write `entries` (None deletes) and, if given, the next changelog offset, as one."""
+        self._write(self._current, entries, offset)
+
+    def _write(self, number: int, entries: Mapping[bytes, bytes | None], offset: int | None = None) -> None:
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        for key, entry in entries.items():
+            if entry is None:
+                batch.delete(key)
+            else:
+                put(key, entry)
+        if offset is not None:
+            put(_OFFSET, offset.to_bytes(8, "big"))
+        self._buckets[number].write(batch)
+
+    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], offset: int) -> None:
+        """Restore (key, entry, epoch ms) records that end before `offset`, each into the bucket of its time."""
+        groups: dict[int, dict[bytes, bytes | None]] = {}
+        for key, entry, at_ms in entries:
+            number = self._current
+            if self._keep_s and at_ms > 0:
+                number = min(self._current, self._number(at_ms / 1000))
+            groups.setdefault(number, {})[key] = entry
+        for number, group in groups.items():
+            if number >= self._current - 1:
+                if number not in self._buckets:
+                    self._open(number)
+                self._write(number, group)
+        self.write({}, offset)
+
+    def offset(self) -> int | None:
+        """The next changelog offset this store has not seen, or None."""
+        found = self._buckets[self._current].get(_OFFSET)
+        return int.from_bytes(found, "big") if isinstance(found, bytes) else None
+
+    def entries(self) -> int:
+        """About how many entries there are."""
+        return sum(int(bucket.property_int_value("rocksdb.estimate-num-keys") or 0) for bucket in self._buckets.values())
+
+    def close(self) -> None:
+        """Flush and close."""
+        for bucket in self._buckets.values():
+            bucket.close()
+        self._buckets.clear()

@@ -1,0 +1,93 @@
+"""The tables of a flow as the engine holds them: one store a partition, a view of it for each batch.
+
+A view is an overlay: a stage reads what it loaded and what it wrote; nothing reaches the store unless the batch does.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from flows.engine.store import Store
+from tables.table import Entries, Kind, Table
+
+
+class View:
+    """One partition of a table, for one run of a batch."""
+
+    __slots__ = ("_read", "_seen", "get", "writes")
+
+    def __init__(self, store: Store) -> None:
+        self._read = store.get_many
+        self._seen: dict[bytes, bytes | None] = {}
+        self.writes: dict[bytes, bytes | None] = {}
+        self.get = self._seen.get
+
+    def load(self, keys: Iterable[bytes]) -> None:
+        """Read what is not yet here, in one multi-get."""
+        missing = [key for key in keys if key not in self._seen]
+        if missing:
+            self._seen.update(zip(missing, self._read(missing), strict=True))
+
+    def __setitem__(self, key: bytes, entry: bytes) -> None:
+        self._seen[key] = entry
+        self.writes[key] = entry
+
+
+class FlowTables:
+    """Every partitioned table of a flow, and the replicated ones it may read."""
+
+    def __init__(self, folder: Path, flow: str, tables: Iterable[Table], replicated: Mapping[str, Entries]) -> None:
+        self._folder = folder / flow
+        self.specs = {table.name: table for table in tables if table.kind is not Kind.REPLICATED}
+        self._replicated = replicated
+        self._stores: dict[tuple[str, int], Store] = {}
+        self.acked: dict[tuple[str, int], int] = {}
+        """Next changelog offset known to be durable, by (table, partition), not yet persisted."""
+
+    def open(self, partition: int) -> None:
+        """Open the stores of a partition. Blocks: call it off the loop."""
+        for table in self.specs.values():
+            if (table.name, partition) not in self._stores:
+                folder = self._folder / table.name / str(partition)
+                self._stores[table.name, partition] = Store(folder, table.keep_s, time.time())
+
+    def keep_only(self, partitions: set[int]) -> None:
+        """Close the stores of every other partition. Blocks: call it off the loop."""
+        for name, number in [held for held in self._stores if held[1] not in partitions]:
+            self._persist(name, number)
+            self._stores.pop((name, number)).close()
+
+    def store(self, table: str, partition: int) -> Store:
+        """The open store of a table's partition."""
+        return self._stores[table, partition]
+
+    def views(self, partition: int) -> dict[str, Entries]:
+        """Fresh views of a partition for one run of a batch."""
+        views: dict[str, Entries] = {name: View(self._stores[name, partition]) for name in self.specs}
+        views.update(self._replicated)
+        return views
+
+    def persist(self) -> None:
+        """Move the persisted offsets to what is known durable, and turn buckets whose time has come."""
+        now = time.time()
+        for name, number in list(self.acked):
+            self._persist(name, number)
+        for store in self._stores.values():
+            store.turn(now)
+
+    def _persist(self, name: str, number: int) -> None:
+        offset = self.acked.pop((name, number), None)
+        store = self._stores.get((name, number))
+        if offset is not None and store is not None:
+            store.write({}, offset)
+
+    def entries(self) -> dict[str, int]:
+        """About how many entries each table holds here."""
+        sizes = dict.fromkeys(self.specs, 0)
+        for (name, _), store in list(self._stores.items()):
+            sizes[name] += store.entries()
+        return sizes
+
+    def close(self) -> None:
+        """Persist and close everything."""
+        self.keep_only(set())

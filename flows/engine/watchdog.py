@@ -1,0 +1,67 @@
+"""A thread that ends the process when it stalls: a stuck loop, or lag without progress and without a declared wait."""
+
+import faulthandler
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from flows.engine.engine import Engine
+from flows.engine.stop import die
+
+LOOP_S = 30.0
+PROGRESS_S = 60.0
+_LOOK_S = 1.0
+
+
+class Watchdog:
+    """Looks once a second. `beat` is called by the event loop."""
+
+    def __init__(self, engines: Sequence[Engine], *, loop_s: float = LOOP_S, progress_s: float = PROGRESS_S) -> None:
+        self._engines = engines
+        self._loop_s, self._progress_s = loop_s, progress_s
+        self._beat_at = time.monotonic()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+
+    def beat(self) -> None:
+        """The loop is alive."""
+        self._beat_at = time.monotonic()
+
+    def health(self) -> dict[str, str]:
+        """What is wrong, by flow; empty when every flow is ready and moves."""
+        now = time.monotonic()
+        if now - self._beat_at > self._loop_s:
+            return {"process": "the event loop is stuck"}
+        found = {}
+        for engine in self._engines:
+            if not engine.ready:
+                found[engine.flow.name] = "not ready: joining, or restoring its tables"
+            elif self._stalled(engine, now):
+                found[engine.flow.name] = "has lag and makes no progress"
+        return found
+
+    def _stalled(self, engine: Engine, now: float) -> bool:
+        if now - engine.progress_at < self._progress_s or not engine.ready:
+            return False
+        return sum(engine.lag().values()) > 0 and not engine.waiting
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_LOOK_S):
+            now = time.monotonic()
+            stuck = now - self._beat_at > self._loop_s
+            stalled = [engine.flow.name for engine in self._engines if self._stalled(engine, now)]
+            if stuck or stalled:
+                faulthandler.dump_traceback(sys.stderr)
+                die("the event loop is stuck" if stuck else f"no progress in {', '.join(stalled)}")
+
+
+Health = Callable[[], dict[str, str]]

@@ -1,0 +1,52 @@
+"""record: what happened becomes the rows that people look up.
+
+    statuses ──── record ─(folded, gathered 1 s)─ NotificationLogs
+    preferences ─ record ─────────────────────── UserPreferences
+"""
+
+from typing import Any, cast
+
+from agents.bury import letter
+from agents.record import record, record_preferences
+from agents.stage import Input, Outbox, Tables, position
+from flows.clients import Rows
+from flows.clock import now_ms
+from flows.engine.flow import WAITS, Flow, Outside
+from flows.writer import Writer
+from schemas import topics
+from schemas.records import encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane, Reason
+from tables import progress
+
+TABLES = (progress.TABLE,)
+WINDOW = 20_000
+"""Rows that may wait for the store."""
+
+
+def flow(rows: Rows, ring: KeyRing) -> Flow:
+    """The flow that keeps the store; it serves both lanes and no sender waits for it."""
+    writer = Writer(rows)
+
+    def bury(found: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
+        place = position(found)
+        dead = letter(found, place, Reason.STAGE_FAILED, now_ms(), ring, detail)
+        outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+
+    return Flow(
+        name="record",
+        lane=None,
+        stages={topics.STATUSES: record(now_ms), topics.PREFERENCES: record_preferences},
+        bury=bury,
+        tables=TABLES,
+        outside=Outside(
+            window=WINDOW,
+            perform=cast(Any, writer.perform),
+            abandon=cast(Any, lambda work, started: None),
+            settle=lambda results, tables, outbox: None,
+            start=writer.start,
+            stop=writer.stop,
+        ),
+        writes=(topics.DEAD_LETTERS,),
+        waits=WAITS[Lane.LOW],
+    )

@@ -1,0 +1,61 @@
+"""retry.{lane}: what failed, was held or throttled waits here, and goes back to its lane when it is due.
+
+    retries.{tier} ─ retry ─┬─ a further tier
+                            └─ the topic its headers name
+"""
+
+import asyncio
+from typing import Any, cast
+
+from agents.bury import letter
+from agents.retry import Moment, let_go, retry
+from agents.stage import Input, Outbox, Tables, position
+from flows.clock import now_ms
+from flows.engine.flow import WAITS, Flow, Outside
+from schemas import topics
+from schemas.channels import CHANNELS
+from schemas.records import encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane, Reason
+from tables.table import Table
+
+TABLES: tuple[Table, ...] = ()
+WINDOW = 5000
+"""Records that may be between their last room and their moment, less than a second away."""
+
+
+async def wait_for(moment: Moment, tables: Tables) -> Moment:
+    """The moment, when it has come."""
+    await asyncio.sleep(max(0, moment.due_ms - now_ms()) / 1000)
+    return moment
+
+
+def flow(lane: Lane, ring: KeyRing) -> Flow:
+    """The waiting rooms of one lane."""
+    stage = retry(lane, ring, now_ms)
+
+    def bury(record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
+        place = position(record)
+        dead = letter(record, place, Reason.STAGE_FAILED, now_ms(), ring, detail)
+        outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+
+    return Flow(
+        name=f"retry.{lane}",
+        lane=lane,
+        stages={topics.retries(lane, tier): stage for tier in topics.RETRY_TIERS_S},
+        bury=bury,
+        tables=TABLES,
+        outside=Outside(
+            window=WINDOW,
+            perform=cast(Any, wait_for),
+            abandon=cast(Any, lambda moment, started: moment),
+            settle=cast(Any, let_go),
+        ),
+        writes=(
+            topics.returns(lane),
+            *(topics.deliveries(channel, lane) for channel in CHANNELS),
+            *(topics.retries(lane, tier) for tier in topics.RETRY_TIERS_S),
+            topics.DEAD_LETTERS,
+        ),
+        waits=WAITS[lane],
+    )
