@@ -120,7 +120,14 @@ def place(attempt: Attempt) -> str:
 
 
 def end(
-    tables: Tables, outbox: Outbox, lane: Lane, delivery: Delivery, attempt: Attempt, step: Step, reason: str, now_ms: int
+    tables: Tables,
+    outbox: Outbox,
+    lane: Lane,
+    delivery: Delivery,
+    attempt: Attempt,
+    step: Step,
+    reason: str,
+    now_ms: int,
 ) -> None:
     """A delivery ends: its attempt says so, and what follows is written."""
     attempt.state, attempt.step, attempt.reason = State.ENDED, step.value, reason
@@ -130,7 +137,14 @@ def end(
 
 
 def retry(
-    tables: Tables, outbox: Outbox, lane: Lane, delivery: Delivery, attempt: Attempt, due_ms: int, reason: str, now_ms: int
+    tables: Tables,
+    outbox: Outbox,
+    lane: Lane,
+    delivery: Delivery,
+    attempt: Attempt,
+    due_ms: int,
+    reason: str,
+    now_ms: int,
 ) -> None:
     """A delivery is tried again at `due_ms`."""
     attempt.state, attempt.step, attempt.reason, attempt.due_ms = State.RETRYABLE, Step.RETRYING.value, reason, due_ms

@@ -29,9 +29,7 @@ def bury(
     outbox.count(metrics.BURIED, f"route.{lane.value}", reason.value)
 
 
-def letter(
-    record: Input, place: str, reason: Reason, now_ms: int, ring: KeyRing, detail: str = ""
-) -> DeadLetter:
+def letter(record: Input, place: str, reason: Reason, now_ms: int, ring: KeyRing, detail: str = "") -> DeadLetter:
     """The dead letter of a record as it lies at `place`, sealed for that place."""
     body, bound = record.value, place.encode()
     small = body is not None and len(body) <= MAX_INPUT_BYTES

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from agents.intake import Intake, decide
 from agents.bury import bury
+from agents.intake import Intake, decide
 from agents.stage import Outbox, Tables
 from schemas import topics
 from schemas.records import Notification

@@ -158,9 +158,7 @@ class Deliver:
     @staticmethod
     def refusal(suppressions: Suppressed, delivery: Delivery) -> Reason | None:
         """Why a delivery must not go now, if it must not."""
-        keys = keys_of(
-            delivery.tenant, delivery.user_id, delivery.channel, delivery.category, delivery.address_hash
-        )
+        keys = keys_of(delivery.tenant, delivery.user_id, delivery.channel, delivery.category, delivery.address_hash)
         for index, key in enumerate(keys):
             if blocks(suppressions.get(key)):
                 return Reason.ADDRESS_SUPPRESSED if index < 2 else Reason.OPTED_OUT
@@ -170,9 +168,7 @@ class Deliver:
 Send = Callable[[Provider, Message], Awaitable[tuple[Result, float]]]
 
 
-def caller(
-    provider: Provider, send: Send, clock: Callable[[], int]
-) -> Callable[[Work, Tables], Awaitable[Outcome]]:
+def caller(provider: Provider, send: Send, clock: Callable[[], int]) -> Callable[[Work, Tables], Awaitable[Outcome]]:
     """What is done outside for one announced delivery: the last check and, with no await in between, the call."""
 
     async def call(work: Work, tables: Tables) -> Outcome:
@@ -209,4 +205,3 @@ def bury_record(outbox: Outbox, record: Input, detail: str, now_ms: int, ring: K
         channel=record.topic.split("_", 1)[0],
     )
     outbox.send(topics.STATUSES, place.encode(), encode(status))
-

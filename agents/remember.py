@@ -16,7 +16,9 @@ SUPPRESS_FOR_MS = 72 * 3600 * 1000
 """A decision older than this goes back through route, so an opt-out older than this needs no suppression."""
 
 
-def remember(ring: KeyRing, clock: Callable[[], int], *, tell: bool) -> Callable[[Sequence[Input], Tables, Outbox], None]:
+def remember(
+    ring: KeyRing, clock: Callable[[], int], *, tell: bool
+) -> Callable[[Sequence[Input], Tables, Outbox], None]:
     """The stage over `preferences`. One lane tells the suppressions, so that each change is told once."""
 
     def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:

@@ -5,7 +5,8 @@ the batch. The engine makes what it wrote durable, or runs it again; a test call
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from schemas.metrics import Metric
 from schemas.topics import Topic
@@ -31,7 +32,8 @@ class Input(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class Later(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Later:
     """The records from `index` on cannot be worked before `not_before_ms`: the partition waits and reads them again."""
 
     index: int
@@ -67,6 +69,14 @@ class Outbox:
     def call(self, work: object) -> None:
         """Do `work` outside, once everything else in this outbox is durable."""
         self.calls.append(work)
+
+    def add(self, other: "Outbox") -> None:
+        """Take over what another outbox holds."""
+        self.records += other.records
+        self.calls += other.calls
+        self.observed += other.observed
+        for (metric, labels), by in other.tally.items():
+            self.count(metric, *labels, by=by)
 
     def count(self, metric: Metric, *labels: str, by: int = 1) -> None:
         """Count something that happened, if it becomes durable."""

@@ -1,4 +1,4 @@
-"""The topics as they are in the cluster, held against the catalogue: plan says what differs, apply mends what it may."""
+"""The topics in the cluster, held against the catalogue: plan says what differs, apply mends what it may."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """deliver.{channel}.{lane}: a delivery becomes one provider call and its outcome.
 
-    {channel}_notifications ─ deliver ─(attempt durable)─ call ─ settle ─┬─ statuses
-                                │                                       ├─ retries
-                     templates, suppressions                             └─ notification_dlq, suppressions
+{channel}_notifications ─ deliver ─(attempt durable)─ call ─ settle ─┬─ statuses
+                            │                                       ├─ retries
+                 templates, suppressions                             └─ notification_dlq, suppressions
 """
 
 import asyncio

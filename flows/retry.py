@@ -1,7 +1,7 @@
 """retry.{lane}: what failed, was held or throttled waits here, and goes back to its lane when it is due.
 
-    retries.{tier} ─ retry ─┬─ a further tier
-                            └─ the topic its headers name
+retries.{tier} ─ retry ─┬─ a further tier
+                        └─ the topic its headers name
 """
 
 import asyncio

@@ -56,14 +56,20 @@ class Entry:
 def _entries() -> list[Entry]:
     found = []
     for lane in Lane:
-        found.append(
-            Entry(f"route.{lane}", lane, route.TABLES, lambda m, lane=lane: route.flow(lane, m.ring, m.settings.partitions))
-        )
+        found.append(Entry(f"route.{lane}", lane, route.TABLES, _route(lane)))
         for channel in CHANNELS:
             found.append(Entry(f"deliver.{channel}.{lane}", lane, deliver.TABLES, _deliver(channel, lane)))
-        found.append(Entry(f"retry.{lane}", lane, retry.TABLES, lambda m, lane=lane: retry.flow(lane, m.ring)))
+        found.append(Entry(f"retry.{lane}", lane, retry.TABLES, _retry(lane)))
     found.append(Entry("record", None, record.TABLES, lambda m: record.flow(Rows(m.settings), m.ring)))
     return found
+
+
+def _route(lane: Lane) -> Callable[[Means], Flow]:
+    return lambda m: route.flow(lane, m.ring, m.settings.partitions)
+
+
+def _retry(lane: Lane) -> Callable[[Means], Flow]:
+    return lambda m: retry.flow(lane, m.ring)
 
 
 def _deliver(channel: str, lane: Lane) -> Callable[[Means], Flow]:

@@ -1,10 +1,10 @@
 """route.{lane}: a notification becomes deliveries, or the reason why there are none.
 
-    notifications ┐
-    misplaced     ├─ admit ─ dedup ─ enrich ─ route ─┬─ {channel}_notifications
-    returns       ┘    │       │        │            ├─ statuses (one decision for every input)
-                       │       │        └─ retries   └─ notification_dlq
-    preferences ── remember ── the table, suppressions
+notifications ┐
+misplaced     ├─ admit ─ dedup ─ enrich ─ route ─┬─ {channel}_notifications
+returns       ┘    │       │        │            ├─ statuses (one decision for every input)
+                   │       │        └─ retries   └─ notification_dlq
+preferences ── remember ── the table, suppressions
 """
 
 from agents.admit import admit

@@ -117,7 +117,7 @@ class Writer:
             conditional, self._conditional = self._conditional, set()
             owned = {p: i for p, i in latest.items() if any(not f.cancelled() for f in waiting[p])}
             for place in [place for place in owned if place in conditional]:
-                await self._until_taken(lambda item=owned.pop(place): self._rows.raise_rank(item))  # type: ignore[misc]
+                await self._until_raised(owned.pop(place))
                 _release(waiting[place])
             for table in (self._rows.logs, self._rows.preferences):
                 places = [place for place in owned if place[0] == table]
@@ -145,9 +145,9 @@ class Writer:
                 await asyncio.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S) - 1)])
                 tries += 1
 
-    async def _until_taken(self, write: Any) -> None:
+    async def _until_raised(self, item: Item) -> None:
         tries = 0
-        while not await write():
+        while not await self._rows.raise_rank(item):
             await asyncio.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S) - 1)])
             tries += 1
 

@@ -1,7 +1,7 @@
 """The scope of a key: how ids, table keys and partitions follow from a notification.
 
-`notification_id` is UUIDv5 over (tenant, lane, user_id, idempotency_key); every table key begins with (tenant, user_id);
-the partition of a key is Kafka's murmur2, as `partitioner=murmur2_random` computes it.
+`notification_id` is UUIDv5 over (tenant, lane, user_id, idempotency_key); a table key is such an id or begins with
+(tenant, user_id); the partition of a key is Kafka's murmur2, as `partitioner=murmur2_random` computes it.
 """
 
 import ctypes
@@ -55,7 +55,8 @@ def _murmur2() -> Callable[[None, bytes, int, int, None, None], int]:
     library = ctypes.CDLL(str(found[0]) if found else "librdkafka.so.1")
     function = library.rd_kafka_msg_partitioner_murmur2
     function.restype = ctypes.c_int32
-    function.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int32] + [ctypes.c_void_p] * 2
+    pointer = ctypes.c_void_p
+    function.argtypes = [pointer, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int32, pointer, pointer]
     found_partition: Callable[[None, bytes, int, int, None, None], int] = function
     return found_partition
 

@@ -23,7 +23,7 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 60000.0)
+_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 6e4)
 
 SENT = Metric(
     "notification_sent_total",
@@ -41,9 +41,7 @@ LATENCY = Metric(
 DECISIONS = Metric(
     "route_decisions_total", Kind.COUNTER, "Decisions of route by reason", ("lane", "decision", "reason")
 )
-ENDS = Metric(
-    "delivery_ends_total", Kind.COUNTER, "Deliveries by how they ended", ("lane", "channel", "end", "reason")
-)
+ENDS = Metric("delivery_ends_total", Kind.COUNTER, "Deliveries by how they ended", ("lane", "channel", "end", "reason"))
 MISPLACED = Metric("misplaced_total", Kind.COUNTER, "Records keyed again into their user's partition", ("lane",))
 REPEATS = Metric("delivery_repeats_total", Kind.COUNTER, "Delivery records dropped as repeats", ("lane", "channel"))
 BURIED = Metric("dead_letters_total", Kind.COUNTER, "Records buried by cause", ("flow", "cause"))
@@ -57,7 +55,7 @@ FRONTIER_AGE = Metric("engine_frontier_age_seconds", Kind.GAUGE, "Age of the old
 TABLE_ENTRIES = Metric("engine_table_entries", Kind.GAUGE, "Estimated entries of a table", ("flow", "table"))
 RESTORED = Metric("engine_restored_entries_total", Kind.COUNTER, "Entries restored from a changelog", ("flow", "table"))
 RESTORE_LEFT = Metric("engine_restore_left_entries", Kind.GAUGE, "Entries still to restore", ("flow",))
-STALENESS = Metric("replicated_table_staleness_seconds", Kind.GAUGE, "Since a replicated table was last seen whole", ("table",))
+STALENESS = Metric("replicated_table_staleness_seconds", Kind.GAUGE, "Since a replicated table was current", ("table",))
 IN_FLIGHT = Metric("deliver_calls_in_flight", Kind.GAUGE, "Provider calls under way", ("flow",))
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

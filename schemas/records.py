@@ -1,7 +1,7 @@
 """The records: what may be said on a topic. JSON on the wire, generated JSON Schema in `schemas/json/`.
 
 Readers ignore fields they do not know. A record whose `schema` is newer than its reader is parked with the dead
-letters, never dropped. Times that end in `_ms` are UTC epoch milliseconds; sealed fields are base64 of `sealing`'s form.
+letters, never dropped. Times in `_ms` are UTC epoch milliseconds; sealed fields are base64 of what `sealing` makes.
 """
 
 from datetime import datetime

@@ -48,7 +48,8 @@ class KeyRing:
             ring = {int(number): base64.b64decode(key, validate=True) for number, key in pairs}
             return cls(ring, base64.b64decode(index_key, validate=True))
         except (ValueError, binascii.Error):
-            raise Misconfigured("CARILLON_KEYS must read `id:base64[,id:base64]` and CARILLON_INDEX_KEY base64") from None
+            forms = "CARILLON_KEYS must read `id:base64[,id:base64]` and CARILLON_INDEX_KEY base64"
+            raise Misconfigured(forms) from None
 
     def __repr__(self) -> str:
         return f"KeyRing(ids={sorted(self._ciphers)})"

@@ -25,7 +25,11 @@ class MessageClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClassRule:
-    """What a class implies. `deadline_s` counts from the append; `backoff_s` is the wait before each further attempt."""
+    """What a class implies.
+
+    `deadline_s` counts from the append; `backoff_s` is the wait before each further attempt; `repeat_unknown` sends
+    once more, the same text, after a call that may have sent.
+    """
 
     lane: Lane
     deadline_s: int

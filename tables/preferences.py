@@ -30,9 +30,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     def refuses(self, channel: str, category: str) -> bool:
         """Whether the user opted out of `category` on `channel`."""
         out = self.opted_out
-        return bool(out) and any(
-            f"{where}/{what}" in out for where in (channel, "*") for what in (category, "*")
-        )
+        return bool(out) and any(f"{where}/{what}" in out for where in (channel, "*") for what in (category, "*"))
 
 
 pack = msgspec.msgpack.Encoder().encode

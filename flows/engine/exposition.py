@@ -25,7 +25,8 @@ def serve(host: str, port: int, registry: CollectorRegistry, health: Callable[[]
 
     def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/metrics":
-            return metrics(environ, start)
+            page: Iterable[bytes] = metrics(environ, start)
+            return page
         if environ["PATH_INFO"] == "/health":
             wrong = health()
             start("503 Service Unavailable" if wrong else "200 OK", [("Content-Type", "application/json")])

@@ -34,8 +34,8 @@ class Outside:
     """What a flow does outside Kafka, once what it announced is durable.
 
     `perform` does one piece of work, given the replicated tables, and returns its result; it never raises for what the
-    outside does. `abandon`
-    says what is known of a piece of work that was cut off, or (started: False) never begun. `settle` is a stage over results instead of records.
+    outside does. `abandon` says what is known of a piece that was cut off or (started: False) never begun. `settle` is
+    a stage over results instead of records.
     """
 
     window: int

@@ -22,7 +22,9 @@ class Meters:
             case Kind.GAUGE:
                 return Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
             case Kind.HISTOGRAM:
-                return Histogram(metric.name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets)
+                return Histogram(
+                    metric.name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets
+                )
 
     def count(self, metric: Metric, labels: tuple[str, ...], by: int = 1) -> None:
         """Add to a counter."""

@@ -142,7 +142,7 @@ class Process:
                 log.warning("app_stop_slow", extra={"flow": engine.flow.name})
             if engine.flow.outside is not None and engine.flow.outside.stop is not None:
                 await engine.flow.outside.stop()
-            await engine.close()
+            await engine.tenure.close()
         for table in self.replicated.values():
             await asyncio.get_running_loop().run_in_executor(self._pool, table.stop)
 
@@ -160,7 +160,7 @@ def run(flows: Sequence[Flow], host: Host) -> None:
                 await process.run()
             except Misconfigured:
                 raise
-            except Exception as error:  # noqa: BLE001 - the edge of the process
+            except Exception as error:  # the edge of the process
                 die("the process failed", error)
 
         runner.run(live())

@@ -45,7 +45,7 @@ class Emission:
     def logged(self, error: KafkaError | None, message: Message) -> None:
         """The delivery report of a changelog's last record: acks of one partition come in order."""
         if error is None:
-            self._logged(message.topic(), message.partition(), message.offset() + 1)
+            self._logged(str(message.topic()), message.partition() or 0, (message.offset() or 0) + 1)
         self.acked(error, message)
 
 
@@ -99,7 +99,7 @@ class FlowProducer:
                 else:
                     produce(topic, value, key, partition, acked, headers=list(headers))
             for topic, partition, entries in changelogs:
-                last = next(reversed(entries))
+                *_, last = entries
                 for key, entry in entries.items():
                     produce(topic, entry, key, partition, emission.logged if key is last else acked)
         except (BufferError, KafkaException) as error:

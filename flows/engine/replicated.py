@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from flows.engine.restore import reader
 from flows.engine.stop import die
@@ -24,7 +24,8 @@ class Replicated:
     """A whole table in one process. Reads cost a RocksDB multi-get; a stage cannot write to it."""
 
     def __init__(self, table: Table, folder: Path, brokers: str, ring: KeyRing) -> None:
-        assert table.source is not None and table.fold is not None, "a replicated table is folded from a topic"
+        assert table.source is not None, "a replicated table is folded from a topic"
+        assert table.fold is not None, "a replicated table is folded from a topic"
         self.table = table
         self._topic, self._fold, self._ring = table.source.name, table.fold, ring
         self._brokers = brokers
@@ -89,27 +90,30 @@ class Replicated:
         behind = set(found.partitions)
         while not self._stopping.is_set():
             first = consumer.poll(0.5)
-            messages = [first, *consumer.consume(_FETCH, 0)] if first is not None else []
-            changes: dict[bytes, bytes | None] = {}
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    behind.add(message.partition())
-                    folded = self._fold(message.key() or b"", message.value(), self._ring)
-                    if folded is not None:
-                        changes[folded[0]] = folded[1]
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    behind.discard(message.partition())
-                elif not error.retriable():
-                    raise CarillonError(error.str())
-            if changes:
-                self._store.write(changes)
+            if first is not None:
+                self._apply([first, *consumer.consume(_FETCH, 0)], behind)
             if not self._connected:
                 self._connected = self._answers(consumer)
             elif not behind:
                 self._current_at = time.monotonic()
                 self._whole.set()
         consumer.close()
+
+    def _apply(self, messages: list[Message], behind: set[int]) -> None:
+        changes: dict[bytes, bytes | None] = {}
+        for message in messages:
+            error = message.error()
+            if error is None:
+                behind.add(message.partition() or 0)
+                folded = self._fold(message.key() or b"", message.value(), self._ring)
+                if folded is not None:
+                    changes[folded[0]] = folded[1]
+            elif error.code() == KafkaError._PARTITION_EOF:
+                behind.discard(message.partition() or 0)
+            elif not error.retriable():
+                raise CarillonError(error.str())
+        if changes:
+            self._store.write(changes)
 
     def _cut_off(self, error: KafkaError) -> None:
         self._connected = False

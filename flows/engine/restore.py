@@ -28,7 +28,6 @@ class Log:
     partition: int
     store: Store
     fold: Fold | None
-    keep_s: int | None = None
     at: int = 0
     end: int = 0
 
@@ -53,28 +52,30 @@ def restore(
     brokers: str,
     logs: list[Log],
     ring: KeyRing,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int], None],
+    restored: Callable[[str, int], None],
     cancelled: Callable[[], bool],
 ) -> bool:
-    """Restore every store to the end its log had at the start. `progress` gets (restored, left). False if cancelled."""
+    """Restore every store to the end its log had at the start. `progress` gets the entries left, `restored`
+    each topic with the records read. False if cancelled."""
     consumer = Consumer(reader(brokers))
     try:
         pending = _positions(consumer, logs)
         if not pending:
             return True
         consumer.assign([TopicPartition(log.topic, log.partition, log.at) for log in pending.values()])
-        done, heard = 0, time.monotonic()
+        heard = time.monotonic()
         while pending:
             if cancelled():
                 return False
             messages = consumer.consume(_FETCH, 0.02)
             if messages:
                 heard = time.monotonic()
-                done += _apply(messages, pending, ring)
+                _apply(messages, pending, ring, restored)
             elif time.monotonic() - heard > _SILENCE_S:
                 raise EngineBroken(f"no answer from the broker for {_SILENCE_S:.0f} s while restoring")
             _drop_finished(consumer, pending)
-            progress(done, sum(max(0, log.end - log.at) for log in pending.values()))
+            progress(sum(max(0, log.end - log.at) for log in pending.values()))
         return True
     finally:
         consumer.close()
@@ -96,26 +97,31 @@ def _positions(consumer: Consumer, logs: list[Log]) -> dict[tuple[str, int], Log
     return pending
 
 
-def _apply(messages: list[Message], pending: Mapping[tuple[str, int], Log], ring: KeyRing) -> int:
+def _apply(
+    messages: list[Message],
+    pending: Mapping[tuple[str, int], Log],
+    ring: KeyRing,
+    restored: Callable[[str, int], None],
+) -> None:
     groups: dict[tuple[str, int], list[Message]] = {}
     for message in messages:
         error = message.error()
         if error is None:
-            groups.setdefault((message.topic(), message.partition()), []).append(message)
+            groups.setdefault((str(message.topic()), int(message.partition() or 0)), []).append(message)
         elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
             raise EngineBroken(f"restoring {message.topic()} failed: {error.str()}")
     for place, group in groups.items():
         log = pending.get(place)
         if log is None:
             continue
-        log.at = group[-1].offset() + 1
+        log.at = (group[-1].offset() or 0) + 1
         if log.fold is None:
-            entries = [(m.key(), m.value(), m.timestamp()[1]) for m in group]
+            entries = [(m.key() or b"", m.value(), m.timestamp()[1]) for m in group]
         else:
             folded = [(log.fold(m.key() or b"", m.value(), ring), m.timestamp()[1]) for m in group]
             entries = [(entry[0], entry[1], at) for entry, at in folded if entry is not None]
         log.store.load(entries, log.at)
-    return len(messages)
+        restored(log.topic, len(group))
 
 
 def _drop_finished(consumer: Consumer, pending: dict[tuple[str, int], Log]) -> None:

@@ -111,7 +111,7 @@ class Thread(driver.AIOKafkaConsumerThread):
                 loop.call_soon_threadsafe(self.owner.receive, records)
 
     def _tune(self, fetcher: Any, rate: int) -> None:
-        """Under load let the broker gather; when quiet let it answer at the first byte, and otherwise leave us alone."""
+        """Under load let the broker gather; when quiet let it answer at the first byte."""
         owner = self.owner
         gather = rate * owner.fetch_max_wait_ms > 700
         fetcher._fetch_min_bytes = owner.fetch_min_bytes if gather else 1

@@ -35,6 +35,11 @@ def _options() -> Options:
     return options
 
 
+def _multi_get(bucket: Rdict, keys: list[bytes]) -> list[bytes | None]:
+    found: list[bytes | None] = bucket[keys]  # type: ignore[index, assignment]
+    return found
+
+
 class Store:
     """One partition of a table on disk. `keep_s` None keeps entries for ever, in one bucket."""
 
@@ -73,12 +78,12 @@ class Store:
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The entries under `keys`, in their order."""
-        found: list[bytes | None] = self._buckets[self._current][keys]  # type: ignore[index,assignment]
+        found = _multi_get(self._buckets[self._current], keys)
         for number, bucket in self._buckets.items():
             if number != self._current:
                 missing = [index for index, entry in enumerate(found) if entry is None]
                 if missing:
-                    older = bucket[[keys[index] for index in missing]]  # type: ignore[index]
+                    older = _multi_get(bucket, [keys[index] for index in missing])
                     for index, entry in zip(missing, older, strict=True):
                         found[index] = entry
         return found
@@ -121,7 +126,9 @@ class Store:
 
     def entries(self) -> int:
         """About how many entries there are."""
-        return sum(int(bucket.property_int_value("rocksdb.estimate-num-keys") or 0) for bucket in self._buckets.values())
+        return sum(
+            int(bucket.property_int_value("rocksdb.estimate-num-keys") or 0) for bucket in self._buckets.values()
+        )
 
     def close(self) -> None:
         """Flush and close."""

@@ -6,8 +6,10 @@ A view is an overlay: a stage reads what it loaded and what it wrote; nothing re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 from flows.engine.store import Store
+from schemas.topics import changelog
 from tables.table import Entries, Kind, Table
 
 
@@ -16,10 +18,10 @@ class View:
 
     __slots__ = ("_read", "_seen", "get", "writes")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, earlier: "View | None" = None) -> None:
         self._read = store.get_many
-        self._seen: dict[bytes, bytes | None] = {}
-        self.writes: dict[bytes, bytes | None] = {}
+        self.writes: dict[bytes, bytes | None] = dict(earlier.writes) if earlier else {}
+        self._seen: dict[bytes, bytes | None] = dict(self.writes)
         self.get = self._seen.get
 
     def load(self, keys: Iterable[bytes]) -> None:
@@ -39,10 +41,16 @@ class FlowTables:
     def __init__(self, folder: Path, flow: str, tables: Iterable[Table], replicated: Mapping[str, Entries]) -> None:
         self._folder = folder / flow
         self.specs = {table.name: table for table in tables if table.kind is not Kind.REPLICATED}
+        self.log_of = {
+            name: (table.source or changelog(flow, name, table.keep_s or 0)).name for name, table in self.specs.items()
+        }
+        """The topic each table is restored from."""
+        self.of_log = {topic: name for name, topic in self.log_of.items()}
+        self.changelogged = frozenset(n for n, table in self.specs.items() if table.kind is Kind.CHANGELOGGED)
         self._replicated = replicated
         self._stores: dict[tuple[str, int], Store] = {}
-        self.acked: dict[tuple[str, int], int] = {}
-        """Next changelog offset known to be durable, by (table, partition), not yet persisted."""
+        self._durable: dict[tuple[str, int], int] = {}
+        """Next offset of its log that a store stands for, by (table, partition), not yet persisted."""
 
     def open(self, partition: int) -> None:
         """Open the stores of a partition. Blocks: call it off the loop."""
@@ -61,22 +69,35 @@ class FlowTables:
         """The open store of a table's partition."""
         return self._stores[table, partition]
 
-    def views(self, partition: int) -> dict[str, Entries]:
-        """Fresh views of a partition for one run of a batch."""
-        views: dict[str, Entries] = {name: View(self._stores[name, partition]) for name in self.specs}
+    def views(self, partition: int, earlier: Mapping[str, Entries] | None = None) -> dict[str, Entries]:
+        """Views of a partition for one run of a batch, fresh or on top of what `earlier` ones wrote."""
+        views: dict[str, Entries] = {
+            name: View(self._stores[name, partition], cast(View, earlier[name]) if earlier else None)
+            for name in self.specs
+        }
         views.update(self._replicated)
         return views
+
+    def logged(self, topic: str, partition: int, offset: int) -> None:
+        """A changelog is durable up to `offset`."""
+        self._durable[self.of_log[topic], partition] = offset
+
+    def applied(self, topic: str, partition: int, offset: int) -> None:
+        """A topic was worked up to `offset`; if a table is folded from it, its store stands for that."""
+        name = self.of_log.get(topic)
+        if name is not None:
+            self._durable[name, partition] = offset
 
     def persist(self) -> None:
         """Move the persisted offsets to what is known durable, and turn buckets whose time has come."""
         now = time.time()
-        for name, number in list(self.acked):
+        for name, number in list(self._durable):
             self._persist(name, number)
         for store in self._stores.values():
             store.turn(now)
 
     def _persist(self, name: str, number: int) -> None:
-        offset = self.acked.pop((name, number), None)
+        offset = self._durable.pop((name, number), None)
         store = self._stores.get((name, number))
         if offset is not None and store is not None:
             store.write({}, offset)

@@ -43,16 +43,16 @@ class Watchdog:
             return {"process": "the event loop is stuck"}
         found = {}
         for engine in self._engines:
-            if not engine.ready:
+            if not engine.tenure.ready:
                 found[engine.flow.name] = "not ready: joining, or restoring its tables"
             elif self._stalled(engine, now):
                 found[engine.flow.name] = "has lag and makes no progress"
         return found
 
     def _stalled(self, engine: Engine, now: float) -> bool:
-        if now - engine.progress_at < self._progress_s or not engine.ready:
+        if now - engine.tenure.progress_at < self._progress_s or not engine.tenure.ready:
             return False
-        return sum(engine.lag().values()) > 0 and not engine.waiting
+        return sum(engine.tenure.lag().values()) > 0 and not engine.tenure.waiting
 
     def _watch(self) -> None:
         while not self._stopped.wait(_LOOK_S):

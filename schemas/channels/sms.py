@@ -4,4 +4,6 @@ import re
 
 from schemas.channel import Channel
 
-CHANNEL = Channel("sms", rank=2, parts=("body",), accepts=lambda address: bool(re.fullmatch(r"\+[1-9]\d{6,14}", address)))
+CHANNEL = Channel(
+    "sms", rank=2, parts=("body",), accepts=lambda address: bool(re.fullmatch(r"\+[1-9]\d{6,14}", address))
+)

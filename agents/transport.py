@@ -1,0 +1,68 @@
+"""The only door to providers: one message in, at most one network send, one result out.
+
+There is no retry here, hidden or open: the engine's is the only one. A provider's fault is a value, never an exception.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from agents.bearer import Bearer
+from agents.http_client import HttpClient
+from agents.provider import Kind, Message, Provider, Reply, Result
+
+UNAUTHORISED = 401
+
+
+class Transport:
+    """Connections and tokens of each provider. `now` gives UTC seconds, `clock` seconds that never go back."""
+
+    def __init__(
+        self,
+        providers: Iterable[Provider],
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._providers = tuple(providers)
+        self._now = now
+        self._clock = clock
+        self._clients: dict[str, HttpClient] = {}
+        self._bearers: dict[str, Bearer] = {}
+
+    async def start(self) -> None:
+        """Make the clients and ask for the first tokens, without waiting for them."""
+        for provider in self._providers:
+            self._clients[provider.name] = HttpClient(provider.window, now=self._now)
+            if credential := provider.credential():
+                bearer = Bearer(credential, HttpClient(1, now=self._now), self._now, self._clock)
+                self._bearers[provider.name] = bearer
+                bearer.refresh()
+
+    async def stop(self) -> None:
+        """Close every connection. Calls still in flight end as their tasks do: let them end, or cancel them, first."""
+        for bearer in self._bearers.values():
+            await bearer.close()
+        for client in self._clients.values():
+            client.close()
+
+    async def send(self, provider: Provider, message: Message) -> tuple[Result, float]:
+        """What the one call came to, and the seconds it took; 0 where no call was made.
+
+        Answers within the call's own timeout, or the message's ttl if that is shorter, not counting a first token.
+        """
+        bearer = self._bearers.get(provider.name)
+        held = await bearer.token(message.ttl_s) if bearer else None
+        if isinstance(held, Result):
+            return held, 0.0
+        try:
+            call = provider.call(message, held)
+        except (KeyError, ValueError, TypeError):
+            return Result(Kind.REJECTED_REQUEST, provider.name, "message_unfit"), 0.0
+        began = self._clock()
+        answer = await self._clients[provider.name].exchange(call, min(call.timeout_s, message.ttl_s))
+        latency_s = self._clock() - began
+        result = provider.read(answer)
+        if bearer and held and isinstance(answer, Reply) and answer.status == UNAUTHORISED and bearer.drop(held):
+            result = replace(result, kind=Kind.UNAVAILABLE, reason="token_expired")
+        return result, latency_s

@@ -1,0 +1,198 @@
+"""What a flow owns: partitions taken over with their tables restored, committed as they are done, drained and let go.
+
+Every assignment makes new partition objects and seeks each partition explicitly: without a committed offset a client
+would read on from where it had read before, past what was never worked.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from faust.types import TP
+
+from flows.engine.flow import Flow
+from flows.engine.meters import Meters
+from flows.engine.outside import Calls
+from flows.engine.partition import Partition
+from flows.engine.restore import Log, restore
+from flows.engine.seams import Thread
+from flows.engine.stop import die
+from flows.engine.tables import FlowTables
+from schemas import metrics
+from schemas.sealing import KeyRing
+from tables.table import Kind
+
+COMMIT_S = 0.5
+_LOOK_S = 0.005
+
+log = logging.getLogger("carillon.engine")
+
+
+class Tenure:
+    """The partitions of one flow in this process. `thread` gives the client's thread once there is one."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        tables: FlowTables,
+        calls: Calls | None,
+        thread: Callable[[], Thread],
+        *,
+        brokers: str,
+        ring: KeyRing,
+        meters: Meters,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._flow, self._tables, self._calls, self._thread = flow, tables, calls, thread
+        self._brokers, self._ring, self._meters, self._pool = brokers, ring, meters, pool
+        self.parts: dict[tuple[str, int], Partition] = {}
+        self.ready = False
+        self.progress_at = time.monotonic()
+        self._generation = 0
+        self._taking: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
+
+    def holds(self, part: Partition) -> bool:
+        """Whether `part` may have side effects now."""
+        return self.parts.get((part.topic, part.number)) is part
+
+    def want(self) -> None:
+        """Tell the client which partitions to read."""
+        wanted = [place for place, part in self.parts.items() if part.reading]
+        self._thread().in_thread(self._thread().want, wanted)
+
+    def read_from_next(self, part: Partition) -> None:
+        """Put the client back to the partition's next offset."""
+        self._thread().in_thread(self._thread().seek_to, part.topic, part.number, part.next)
+
+    # -- taking over -----------------------------------------------------------------------------------------------
+
+    def take(self, assigned: set[TP]) -> None:
+        """Partitions are ours: restore their tables and read on, in the background."""
+        self._generation += 1
+        loop = asyncio.get_running_loop()
+        self._taking = loop.create_task(self._take(assigned, self._generation))
+        if self._committing is None:
+            self._committing = loop.create_task(self._commit_for_ever())
+
+    async def _take(self, assigned: set[TP], generation: int) -> None:
+        try:
+            thread = self._thread()
+            starts = await thread.ask_thread(thread.starts(assigned))
+            numbers = {place.partition for place in assigned}
+            if not await self._on_pool(lambda: self._restore(numbers, generation)) or generation != self._generation:
+                return
+            for place, offset in starts.items():
+                part = self.parts[place.topic, place.partition] = Partition(place.topic, place.partition, offset)
+                self.read_from_next(part)
+            self.want()
+            self.ready = True
+            self.progress_at = time.monotonic()
+            log.info("flow_ready", extra={"flow": self._flow.name, "partitions": len(assigned)})
+        except Exception as error:  # a flow without its tables must not run
+            die(f"{self._flow.name} could not take its partitions over", error)
+
+    def _restore(self, numbers: set[int], generation: int) -> bool:
+        """Open and restore the stores of these partitions (in a thread). False if the assignment changed meanwhile."""
+        self._tables.keep_only(numbers)
+        logs = []
+        for number in sorted(numbers):
+            self._tables.open(number)
+            for name, spec in self._tables.specs.items():
+                fold = spec.fold if spec.kind is Kind.SOURCE_BACKED else None
+                logs.append(Log(self._tables.log_of[name], number, self._tables.store(name, number), fold))
+
+        def progress(left: int) -> None:
+            self.progress_at = time.monotonic()
+            self._meters.set(metrics.RESTORE_LEFT, (self._flow.name,), left)
+
+        def restored(topic: str, entries: int) -> None:
+            self._meters.count(metrics.RESTORED, (self._flow.name, self._tables.of_log[topic]), entries)
+
+        return restore(self._brokers, logs, self._ring, progress, restored, lambda: generation != self._generation)
+
+    # -- committing ------------------------------------------------------------------------------------------------
+
+    async def _commit_for_ever(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(COMMIT_S)
+                await self._commit(list(self.parts.values()))
+                if self.ready:
+                    self._tables.persist()
+                    self._measure()
+        except Exception as error:  # commits that stop unseen are a silent stall
+            die(f"commits of {self._flow.name} stopped", error)
+
+    async def _commit(self, parts: list[Partition]) -> None:
+        """Commit each frontier that moved; what is refused is tried again at the next turn."""
+        moved = {(p.topic, p.number): p.frontier.position for p in parts if p.frontier.position > p.frontier.committed}
+        thread = self._thread()
+        if not moved:
+            return
+        if await thread.ask_thread(thread.commit_now(moved)):
+            for part in parts:
+                part.frontier.committed = max(part.frontier.committed, moved.get((part.topic, part.number), 0))
+
+    # -- letting go ------------------------------------------------------------------------------------------------
+
+    async def release(self) -> None:
+        """Everything is revoked: start nothing, drain what is under way, commit, and own nothing any more."""
+        self.ready = False
+        self._generation += 1
+        if self._taking is not None:
+            await asyncio.wait({self._taking})
+            self._taking = None
+        held, self.parts = list(self.parts.values()), {}
+        if not held:
+            return
+        self.want()
+        deadline = time.monotonic() + self._flow.waits.drain_s
+        if self._calls is not None:
+            await self._calls.drain(deadline)
+        deadline = max(deadline, time.monotonic() + 1.0)
+        while any(part.frontier.open for part in held) and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_S)
+        await self._commit(held)
+        for part in held:
+            part.lost = True
+        await self._on_pool(self._tables.persist)
+
+    async def close(self) -> None:
+        """Commit no more and close the stores."""
+        if self._committing is not None:
+            self._committing.cancel()
+        await self._on_pool(self._tables.close)
+
+    async def _on_pool(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    # -- being watched ---------------------------------------------------------------------------------------------
+
+    def lag(self) -> Mapping[str, int]:
+        """Records between the frontier and the log's end, by topic, as far as ends are known."""
+        ends, lags = self._thread().ends(), dict.fromkeys((topic.name for topic in self._flow.stages), 0)
+        for place, part in list(self.parts.items()):
+            lags[part.topic] += max(0, ends.get(place, 0) - part.frontier.position)
+        return lags
+
+    @property
+    def waiting(self) -> bool:
+        """Whether every partition that lags was handed back on purpose, or waits for calls that have their own end."""
+        ends = self._thread().ends()
+        behind = [p for place, p in list(self.parts.items()) if ends.get(place, 0) > p.frontier.position]
+        return all(p.resume_at is not None for p in behind) or bool(self._calls and self._calls.in_flight)
+
+    def _measure(self) -> None:
+        name, set_ = self._flow.name, self._meters.set
+        oldest = [at for part in self.parts.values() if (at := part.frontier.waiting_since()) is not None]
+        set_(metrics.FRONTIER_AGE, (name,), time.monotonic() - min(oldest) if oldest else 0.0)
+        for topic, lag in self.lag().items():
+            set_(metrics.LAG, (name, topic), lag)
+        for table, entries in self._tables.entries().items():
+            set_(metrics.TABLE_ENTRIES, (name, table), entries)
+        if self._calls is not None:
+            set_(metrics.IN_FLIGHT, (name,), self._calls.in_flight)

@@ -1,0 +1,475 @@
+"""The client against servers that keep the protocol, bend it or break it, over real sockets."""
+
+import asyncio
+import os
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from agents.http_client import HttpClient
+from agents.http_connection import BODY_BYTES, Connection
+from agents.provider import Call, Fault, Reply
+
+Answering = Callable[["Server", asyncio.StreamWriter], Awaitable[None]]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Server:
+    """Counts connections and requests read to their end, and answers each as it was told."""
+
+    def __init__(self, answering: Answering) -> None:
+        self.answering = answering
+        self.connections = 0
+        self.open_now = 0
+        self.requests: list[bytes] = []
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open_now += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                self.requests.append(head + await reader.readexactly(length))
+                await self.answering(self, writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self.open_now -= 1
+            writer.close()
+
+    def call(self, timeout_s: float = 5.0, path: str = "/send?a=1", scheme: str = "http") -> Call:
+        return Call("POST", f"{scheme}://127.0.0.1:{self.port}{path}", {"X-Key": "k"}, b"the body", timeout_s)
+
+
+@asynccontextmanager
+async def serving(answering: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server(answering)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+
+
+def saying(*parts: bytes, pause_s: float = 0.0, then_close: bool = False) -> Answering:
+    async def answer(_: Server, writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+        if then_close:
+            writer.close()
+
+    return answer
+
+
+async def resetting(_: Server, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def silent(_: Server, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30)
+
+
+async def ask(server: Server, client: HttpClient, timeout_s: float = 5.0) -> Reply | Fault:
+    return await client.exchange(server.call(), timeout_s)
+
+
+async def test_a_call_is_one_request_with_its_headers_and_its_answer_comes_back() -> None:
+    client = HttpClient(4, now=lambda: 7.0)
+    async with serving(saying(b"HTTP/1.1 201 Created\r\nX-One: A\r\nContent-Length: 2\r\n\r\nok")) as server:
+        answer = await ask(server, client)
+    assert answer == Reply(201, {"x-one": "A", "content-length": "2"}, b"ok", 7.0)
+    lines = f"POST /send?a=1 HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nX-Key: k\r\nContent-Length: 8\r\n\r\nthe body"
+    assert server.requests == [lines.encode()]
+    client.close()
+
+
+async def test_one_connection_serves_call_after_call() -> None:
+    client = HttpClient(4)
+    async with serving(saying(OK)) as server:
+        for _ in range(20):
+            assert isinstance(await ask(server, client), Reply)
+        assert (server.connections, len(server.requests)) == (1, 20)
+    client.close()
+
+
+async def test_no_more_connections_than_the_limit_and_each_caller_gets_its_own_answer() -> None:
+    async def echo(server: Server, writer: asyncio.StreamWriter) -> None:
+        path = server.requests[-1].split()[1]
+        await asyncio.sleep(0.002)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(path), path))
+
+    client = HttpClient(8)
+    async with serving(echo) as server:
+        answers = await asyncio.gather(*(client.exchange(server.call(path=f"/{n}"), 5.0) for n in range(200)))
+        assert [each.body for each in answers if isinstance(each, Reply)] == [b"/%d" % n for n in range(200)]
+        assert server.connections <= 8
+    client.close()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n"
+HINTED = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+KEPT = {
+    "whole": saying(OK),
+    "byte by byte": saying(*(OK[n : n + 1] for n in range(len(OK)))),
+    "chunked": saying(CHUNKED),
+    "chunked byte by byte": saying(*(CHUNKED[n : n + 1] for n in range(len(CHUNKED)))),
+    "after interim answers": saying(HINTED + OK),
+    "after interim answers byte by byte": saying(*((HINTED + OK)[n : n + 1] for n in range(len(HINTED + OK)))),
+}
+
+
+@pytest.mark.parametrize("answering", KEPT.values(), ids=KEPT)
+async def test_an_answer_in_any_framing_leaves_the_connection_for_the_next(answering: Answering) -> None:
+    client = HttpClient(1)
+    async with serving(answering) as server:
+        for _ in range(3):
+            answer = await ask(server, client)
+            assert isinstance(answer, Reply)
+            assert (answer.status, answer.body, "link" in answer.headers) == (200, b"ok", False)
+        assert server.connections == 1
+    client.close()
+
+
+CLOSING = {
+    "connection: close": saying(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
+    "a body that ends with the connection": saying(b"HTTP/1.1 200 OK\r\n\r\no", b"k", pause_s=0.01, then_close=True),
+    "HTTP/1.0": saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    "a second answer nobody asked for": saying(OK + b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"),
+    "bytes after the answer": saying(OK + b"\x00\x01rubbish"),
+    "a length that is more than was sent": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", then_close=True),
+}
+
+
+@pytest.mark.parametrize("answering", CLOSING.values(), ids=CLOSING)
+async def test_a_connection_that_did_not_end_cleanly_is_not_used_again(answering: Answering) -> None:
+    client = HttpClient(1)
+    async with serving(answering) as server:
+        for _ in range(3):
+            answer = await ask(server, client)
+            assert isinstance(answer, Reply)
+            assert (answer.status, answer.body) == (200, b"ok")
+        assert (server.connections, len(server.requests)) == (3, 3)
+    client.close()
+
+
+CUT_SHORT = {
+    "hang": (silent, "timed_out"),
+    "reset after read": (resetting, "connection_lost"),
+    "closed without a word": (saying(then_close=True), "connection_lost"),
+    "half a head": (saying(b"HTTP/1.1 200 OK\r\nContent-Le", then_close=True), "connection_lost"),
+    "not HTTP": (saying(b"SSH-2.0-OpenSSH_9.6\r\n"), "reply_unreadable"),
+    "a head that never ends": (saying(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000), "reply_too_long"),
+}
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["new connection", "kept connection"])
+@pytest.mark.parametrize(("answering", "what"), CUT_SHORT.values(), ids=CUT_SHORT)
+async def test_without_a_whole_head_the_request_may_have_been_read_and_is_not_sent_again(
+    answering: Answering, what: str, kept: bool
+) -> None:
+    client = HttpClient(2)
+    async with serving(saying(OK)) as server:
+        for _ in range(kept):
+            assert isinstance(await ask(server, client), Reply)
+        server.answering = answering
+        assert await ask(server, client, 0.3) == Fault(nothing_left=False, what=what)
+        await asyncio.sleep(0.05)
+        assert (server.connections, len(server.requests)) == (1, 1 + kept)
+    client.close()
+
+
+LATE = b"HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\n"
+PARTIAL = {
+    "truncated": saying(LATE, b"only this", then_close=True),
+    "drip": saying(LATE, b"only this", pause_s=0.01),
+    "broken chunks": saying(b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\nZ\r\n"),
+}
+
+
+@pytest.mark.parametrize("answering", PARTIAL.values(), ids=PARTIAL)
+async def test_once_the_head_is_there_the_status_counts_though_the_body_is_cut_short(answering: Answering) -> None:
+    client = HttpClient(2)
+    async with serving(answering) as server:
+        answer = await ask(server, client, 0.3)
+        assert isinstance(answer, Reply)
+        assert (answer.status, answer.body, len(server.requests)) == (503, b"only this", 1)
+    client.close()
+
+
+async def test_of_a_huge_body_only_the_beginning_is_read() -> None:
+    client = HttpClient(1)
+    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n", b"x" * 10_000_000)) as server:
+        answer = await ask(server, client)
+        assert isinstance(answer, Reply)
+        assert answer.body == b"x" * BODY_BYTES
+        assert len(server.requests) == 1
+    client.close()
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    client = HttpClient(1)
+    async with serving(saying(b"HTTP/1.1 307 Go\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")) as server:
+        answer = await ask(server, client)
+        assert isinstance(answer, Reply)
+        assert (answer.status, len(server.requests)) == (307, 1)
+    client.close()
+
+
+async def test_a_cookie_is_not_kept() -> None:
+    client = HttpClient(1)
+    async with serving(saying(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")) as server:
+        await ask(server, client)
+        await ask(server, client)
+        assert not any(b"cookie" in each.lower() for each in server.requests)
+    client.close()
+
+
+async def test_a_kept_connection_that_the_server_closed_is_replaced_before_a_byte_leaves() -> None:
+    client = HttpClient(1)
+    async with serving(saying(OK, then_close=True)) as server:
+        for _ in range(5):
+            assert isinstance(await ask(server, client), Reply)
+            await asyncio.sleep(0.02)
+        assert (server.connections, len(server.requests)) == (5, 5)
+    client.close()
+
+
+async def test_a_close_that_the_loop_has_not_seen_yet_is_found_before_a_byte_leaves() -> None:
+    client = HttpClient(1)
+    closing: list[asyncio.StreamWriter] = []
+
+    async def keep(_: Server, writer: asyncio.StreamWriter) -> None:
+        closing.append(writer)
+        writer.write(OK)
+
+    async with serving(keep) as server:
+        for _ in range(5):
+            assert isinstance(await ask(server, client), Reply)
+            with socket.socket(fileno=os.dup(closing[-1].get_extra_info("socket").fileno())) as same:
+                same.shutdown(socket.SHUT_RDWR)
+        assert (server.connections, len(server.requests)) == (5, 5)
+    client.close()
+
+
+async def test_what_a_server_says_out_of_turn_is_no_answer_to_the_next_call() -> None:
+    client = HttpClient(1)
+    spoken: list[asyncio.StreamWriter] = []
+
+    async def keep(_: Server, writer: asyncio.StreamWriter) -> None:
+        spoken.append(writer)
+        writer.write(OK)
+
+    async with serving(keep) as server:
+        await ask(server, client)
+        spoken[0].write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        async with asyncio.timeout(2.0):
+            while server.open_now:
+                await asyncio.sleep(0.001)
+        answer = await ask(server, client)
+        assert isinstance(answer, Reply)
+        assert (answer.status, server.connections) == (200, 2)
+    client.close()
+
+
+async def test_a_connection_idle_for_too_long_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.http_client.IDLE_S", 0.02)
+    client = HttpClient(1)
+    async with serving(saying(OK)) as server:
+        await ask(server, client)
+        await asyncio.sleep(0.05)
+        await ask(server, client)
+        assert (server.connections, len(server.requests)) == (2, 2)
+    client.close()
+
+
+async def test_a_cancelled_call_closes_its_connection_and_frees_its_place() -> None:
+    client = HttpClient(1)
+    async with serving(silent) as server:
+        task = asyncio.create_task(ask(server, client))
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.answering = saying(OK)
+        answer = await ask(server, client)
+        assert isinstance(answer, Reply)
+        assert (answer.body, server.connections) == (b"ok", 2)
+    client.close()
+
+
+async def test_a_call_cancelled_in_the_moment_of_its_answer_leaks_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settle = Connection._settle
+
+    def settle_and_cancel(self: Connection, answer: tuple[int, dict[str, str], bytes] | Fault) -> bool:
+        settled = settle(self, answer)
+        task.cancel()
+        return settled
+
+    client = HttpClient(1)
+    async with serving(saying(OK)) as server:
+        monkeypatch.setattr(Connection, "_settle", settle_and_cancel)
+        task = asyncio.create_task(ask(server, client))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        monkeypatch.undo()
+        async with asyncio.timeout(2.0):
+            while server.open_now:
+                await asyncio.sleep(0.001)
+        assert isinstance(await ask(server, client), Reply)
+    client.close()
+
+
+async def test_a_late_answer_never_reaches_another_caller() -> None:
+    async def late_once(server: Server, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 1:
+            await asyncio.sleep(0.1)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        else:
+            writer.write(OK)
+
+    client = HttpClient(1)
+    async with serving(late_once) as server:
+        assert await ask(server, client, 0.05) == Fault(False, "timed_out")
+        for _ in range(5):
+            answer = await ask(server, client)
+            assert isinstance(answer, Reply)
+            assert answer.body == b"ok"
+            await asyncio.sleep(0.02)
+    client.close()
+
+
+async def test_nobody_listening_means_that_nothing_left(unused_tcp_port: int) -> None:
+    client = HttpClient(1)
+    call = Call("POST", f"http://127.0.0.1:{unused_tcp_port}/", {}, b"", 1.0)
+    assert await client.exchange(call, 1.0) == Fault(True, "connect_failed")
+
+
+@pytest.mark.parametrize("host", ["provider.invalid", f"{'a' * 70}.example"])
+async def test_a_name_that_does_not_resolve_means_that_nothing_left(host: str) -> None:
+    call = Call("POST", f"http://{host}/", {}, b"", 5.0)
+    answer = await HttpClient(1).exchange(call, 5.0)
+    assert isinstance(answer, Fault)
+    assert answer.nothing_left
+
+
+async def test_a_host_that_never_answers_the_connection_is_given_up_on_and_nothing_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agents.http_client.CONNECT_S", 0.1)
+    with socket.socket() as deaf, ExitStack() as waiting:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # the queue of connections that nobody accepts is full after these
+            queued = waiting.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(deaf.getsockname())
+        call = Call("POST", f"http://127.0.0.1:{deaf.getsockname()[1]}/", {}, b"", 5.0)
+        began = time.monotonic()
+        assert await HttpClient(1).exchange(call, 5.0) == Fault(True, "connect_timed_out")
+        assert time.monotonic() - began < 1
+
+
+async def test_a_call_that_finds_no_free_connection_in_time_left_nothing() -> None:
+    client = HttpClient(1)
+    async with serving(silent) as server:
+        first = asyncio.create_task(ask(server, client, 0.5))
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        assert await ask(server, client, 0.05) == Fault(True, "no_free_connection")
+        assert await first == Fault(False, "timed_out")
+        assert len(server.requests) == 1
+    client.close()
+
+
+async def test_a_call_with_no_time_left_is_not_made() -> None:
+    async with serving(saying(OK)) as server:
+        client = HttpClient(1)
+        assert isinstance(await ask(server, client), Reply)
+        for timeout_s in (0.0, -1.0):
+            assert await ask(server, client, timeout_s) == Fault(True, "no_time_left")
+        assert len(server.requests) == 1
+        client.close()
+
+
+@pytest.mark.parametrize("header", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rb", "ü"])
+async def test_a_header_that_would_break_out_of_its_line_is_refused(header: str) -> None:
+    async with serving(saying(OK)) as server:
+        call = Call("POST", f"http://127.0.0.1:{server.port}/", {"Authorization": header}, b"", 1.0)
+        assert await HttpClient(1).exchange(call, 1.0) == Fault(True, "request_malformed")
+        assert server.connections == 0
+
+
+async def test_a_closed_client_keeps_no_connection() -> None:
+    client = HttpClient(2)
+    ended = asyncio.Event()
+
+    async def slowly(_: Server, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.write(OK)
+        ended.set()
+
+    async with serving(slowly) as server:
+        task = asyncio.create_task(ask(server, client))
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        client.close()
+        assert isinstance(await task, Reply)
+        assert not any(client._idle.values())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost and its key, in one file."""
+    key = generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+async def test_over_tls_a_connection_is_kept_as_well_and_the_certificate_is_checked(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    trusting = HttpClient(1, ssl.create_default_context(cafile=certificate))
+    async with serving(saying(OK), context) as server:
+        call = Call("POST", f"https://localhost:{server.port}/", {}, b"", 5.0)
+        for _ in range(5):
+            assert isinstance(await trusting.exchange(call, 5.0), Reply)
+            await asyncio.sleep(0.01)
+        assert (server.connections, len(server.requests)) == (1, 5)
+        assert await HttpClient(1).exchange(call, 5.0) == Fault(True, "tls_failed")
+        elsewhere = Call("POST", f"https://127.0.0.1:{server.port}/", {}, b"", 5.0)
+        assert await trusting.exchange(elsewhere, 5.0) == Fault(True, "tls_failed")
+        assert len(server.requests) == 5
+    trusting.close()
