@@ -46,6 +46,11 @@ def read(value: bytes | None) -> Notification:
     return notification
 
 
+def _of_the_engine(asked: Notification) -> bool:
+    given = (asked.sealed_params, asked.due_ms, asked.accepted_ms)
+    return any(value is not None for value in given) or asked.tries > 0 or asked.round > 1
+
+
 def _newer(value: bytes) -> Reason | None:
     try:
         return Reason.NEWER_SCHEMA if _decode_major(value).schema > 1 else None
@@ -75,6 +80,8 @@ def admit(
         for record in batch:
             try:
                 asked = read(record.value)
+                if record.topic != returns and _of_the_engine(asked):
+                    raise Malformed(Reason.INVALID, "has fields that only the engine writes")
                 if asked.message_class not in own:
                     raise Malformed(Reason.WRONG_LANE, f"class {asked.message_class.value}")
             except Malformed as error:
@@ -84,7 +91,7 @@ def admit(
             if murmur2(None, user, len(user), partitions, None, None) != record.partition:
                 _key_again(outbox, record, user, misplaced, lane)
                 continue
-            appended = asked.accepted_ms or record.timestamp
+            appended = asked.accepted_ms or record.timestamp if record.topic == returns else record.timestamp
             id_ = notification_id(asked.tenant, lane, asked.user_id, asked.idempotency_key)
             item = Intake(
                 record, asked, id_, user_key(asked.tenant, asked.user_id), appended, deadline_ms(asked, appended)

@@ -48,7 +48,6 @@ class Calls:
         self._results: dict[int, list[tuple[_Announced, object]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._freed = asyncio.Event()
-        self._stopping = False
 
     @property
     def in_flight(self) -> int:
@@ -71,7 +70,7 @@ class Calls:
         announced = _Announced(part, span, len(works))
         loop = asyncio.get_running_loop()
         for work in works:
-            if self._stopping or part.lost:
+            if part.closing:
                 self._finished(announced, self._outside.abandon(work, False))
                 continue
             task: asyncio.Task[object] = loop.create_task(self._perform(work))
@@ -117,8 +116,10 @@ class Calls:
         self._freed.set()
 
     async def drain(self, deadline: float) -> None:
-        """Start no call, wait for those under way until `deadline` (monotonic seconds), then cut the rest off."""
-        self._stopping = True
+        """Wait for the calls under way until `deadline` (monotonic seconds), then cut the rest off.
+
+        Their partitions are closing, so none begins meanwhile.
+        """
         if self._under_way:
             await asyncio.wait(set(self._under_way), timeout=max(0.0, deadline - time.monotonic()))
         cut = list(self._under_way)
@@ -126,10 +127,6 @@ class Calls:
             task.cancel()
         if cut:
             await asyncio.wait(set(cut), timeout=1.0)
-        self._settle_now()
-        self._stopping = False
-
-    def _settle_now(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._settle()

@@ -37,8 +37,10 @@ class Partition:
     queued: int = 0
     """Records that wait for the agent."""
     full: bool = False
+    closing: bool = False
+    """Being given up: what is under way may end, nothing may begin."""
     lost: bool = False
-    """Revoked: nothing of it may have a side effect any more."""
+    """Given up: nothing of it may have a side effect any more."""
     gap: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:

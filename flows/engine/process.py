@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -100,6 +101,7 @@ class Process:
     async def run(self) -> None:
         """Start everything, work until SIGTERM or SIGINT, end in order."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_unhandled)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         for engine in self.engines:
@@ -145,6 +147,14 @@ class Process:
             await engine.tenure.close()
         for table in self.replicated.values():
             await asyncio.get_running_loop().run_in_executor(self._pool, table.stop)
+
+
+def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A callback of ours that raised leaves work half done: end. A task's forgotten error is only told."""
+    error = context.get("exception")
+    if "handle" in context:
+        die("a callback raised", error)
+    log.warning("task_failed", extra={"what": context.get("message"), "error": type(error).__name__})
 
 
 def run(flows: Sequence[Flow], host: Host) -> None:

@@ -149,6 +149,8 @@ class Tenure:
         held, self.parts = list(self.parts.values()), {}
         if not held:
             return
+        for part in held:
+            part.closing = True
         self.want()
         deadline = time.monotonic() + self._flow.waits.drain_s
         if self._calls is not None:
