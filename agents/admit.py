@@ -11,7 +11,7 @@ from agents.stage import Input, Outbox, Tables, position
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
-from schemas.keys import murmur2, notification_id, user_key
+from schemas.keys import SEPARATOR, murmur2, notification_id, user_key
 from schemas.records import MAX_INPUT_BYTES, Notification, Record
 from schemas.sealing import KeyRing
 from schemas.vocabulary import CLASSES, Lane, Reason, Step
@@ -37,6 +37,8 @@ def read(value: bytes | None) -> Notification:
         raise Malformed(Reason.UNREADABLE, type(error).__name__) from None
     if notification.schema > 1:
         raise Malformed(Reason.NEWER_SCHEMA, f"schema {notification.schema}, this reader knows 1")
+    if SEPARATOR in f"{notification.tenant}{notification.user_id}{notification.idempotency_key}":
+        raise Malformed(Reason.INVALID, "a name holds the separator of keys, U+001F")
     channels = notification.channels
     if channels != BEST and not channels:
         raise Malformed(Reason.INVALID, "channels is empty")
@@ -54,7 +56,7 @@ def _of_the_engine(asked: Notification) -> bool:
 def _newer(value: bytes) -> Reason | None:
     try:
         return Reason.NEWER_SCHEMA if _decode_major(value).schema > 1 else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

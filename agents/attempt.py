@@ -6,8 +6,8 @@ from agents.hold import wait
 from agents.provider import Kind, Message, Result
 from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
-from schemas.keys import delivery_key
-from schemas.records import DeadLetter, Delivery, Status, Tried, encode
+from schemas.keys import address_suppression, delivery_key
+from schemas.records import DeadLetter, Delivery, Status, Suppression, Tried, encode
 from schemas.vocabulary import Lane, Reason, Step
 from tables.attempts import Attempt, State, pack
 
@@ -62,6 +62,8 @@ def follow(outbox: Outbox, lane: Lane, delivery: Delivery, attempt: Attempt, now
         wait(outbox, lane, to, delivery.notification_id.encode(), encode(again), attempt.due_ms, now_ms)
     elif attempt.step in (Step.DEAD, Step.UNKNOWN):
         _bury(outbox, lane, delivery, attempt, now_ms)
+    if attempt.suppress:
+        _suppress(outbox, delivery, attempt)
     tell(outbox, delivery, attempt, now_ms)
 
 
@@ -90,6 +92,12 @@ def _bury(outbox: Outbox, lane: Lane, delivery: Delivery, attempt: Attempt, now_
     )
     outbox.send(topics.DEAD_LETTERS, delivery.notification_id.encode(), encode(dead))
     outbox.count(metrics.BURIED, f"deliver.{delivery.channel}.{lane}", attempt.reason)
+
+
+def _suppress(outbox: Outbox, delivery: Delivery, attempt: Attempt) -> None:
+    key, last = address_suppression(delivery.tenant, delivery.address_hash, delivery.channel), attempt.tried[-1]
+    told = Suppression(key=key.decode(), blocked=True, reason=last.reason, since_ms=last.at_ms)
+    outbox.send(topics.SUPPRESSIONS, key, encode(told))
 
 
 def tell(outbox: Outbox, delivery: Delivery, attempt: Attempt, now_ms: int) -> None:

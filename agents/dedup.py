@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from agents.bury import bury
-from agents.intake import Intake, decide
-from agents.stage import Outbox, Tables
+from agents.intake import Intake, decide, origin
+from agents.stage import Input, Outbox, Tables
 from schemas import topics
 from schemas.records import Notification
 from schemas.sealing import KeyRing
@@ -25,8 +25,7 @@ def dedup(
     lane: Lane, ring: KeyRing, clock: Callable[[], int]
 ) -> Callable[[Sequence[Intake], Tables, Outbox], list[Intake]]:
     """The agent of one lane. Writes the owner of each new key; what route decides is added to it."""
-    returns = topics.returns(lane).name
-    source_of = {topics.notifications(lane).name: 0, topics.misplaced(lane).name: 1}
+    returns, misplaced = topics.returns(lane).name, topics.misplaced(lane).name
     window_ms = WINDOW_S * 1000
 
     def agent(items: Sequence[Intake], tables: Tables, outbox: Outbox) -> list[Intake]:
@@ -40,7 +39,8 @@ def dedup(
                 passed.append(item)
                 continue
             digest = request_digest(item.notification, item.params, ring)
-            mine = (GENERATION, source_of[record.topic], record.partition, record.offset, record.timestamp, digest)
+            source = _before_keyed_again(record) if record.topic == misplaced else (0, record.partition, record.offset)
+            mine = (GENERATION, *source, record.timestamp, digest)
             entry = entries.get(key)
             owner = unpack(entry) if entry is not None else None
             if owner is None or record.timestamp - owner.appended_ms >= window_ms:
@@ -60,6 +60,15 @@ def dedup(
     return agent
 
 
+def _before_keyed_again(record: Input) -> tuple[int, int, int]:
+    """Where its producer wrote a misplaced record, which stays the same when a replay keys it again, further on."""
+    _, partition, offset = origin(record).rsplit("/", 2)
+    return 1, int(partition), int(offset)
+
+
 def _ours(owner: Owner, mine: tuple[int, int, int, int, int, bytes]) -> bool:
-    """Whether the record owns the key itself (a replay), or an earlier stretch is replayed behind a newer owner."""
-    return owner[:3] == mine[:3] and owner.offset >= mine[3]
+    """Whether the record owns the key itself: then this is a replay.
+
+    One before the owner does not: within the window it was a repeat of the owner before, and past it admit ends it.
+    """
+    return owner[:4] == mine[:4]

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
@@ -54,10 +55,11 @@ class Deliver:
     def stage(self, batch: Sequence[Input], tables: Tables, outbox: Outbox) -> Later | None:
         """Announce what may go; end, drop or send on what may not."""
         now = self._clock()
-        found = [(record, self._read(record, now, outbox)) for record in batch]
-        tables["attempts"].load([key_of(delivery) for _, delivery in found if delivery is not None])
+        found = [(record, _read(record)) for record in batch]
+        tables["attempts"].load([key_of(delivery) for _, delivery in found if not isinstance(delivery, str)])
         for index, (record, delivery) in enumerate(found):
-            if delivery is None:
+            if isinstance(delivery, str):
+                bury_record(outbox, record, delivery, now, self._ring)
                 continue
             entry = tables["attempts"].get(key_of(delivery))
             latest = unpack(entry) if entry is not None else None
@@ -75,13 +77,6 @@ class Deliver:
             else:
                 outbox.count(metrics.REPEATS, self._lane, delivery.channel)
         return None
-
-    def _read(self, record: Input, now: int, outbox: Outbox) -> Delivery | None:
-        try:
-            return _decode(record.value or b"")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            bury_record(outbox, record, type(error).__name__, now, self._ring)
-            return None
 
     def _go(
         self, record: Input, delivery: Delivery, template: Template | Reason, tables: Tables, outbox: Outbox, now: int
@@ -147,6 +142,7 @@ class Deliver:
             message_class=delivery.message_class,
             template_id=delivery.template_id,
             template_version=delivery.template_version,
+            deadline=datetime.fromtimestamp(delivery.deadline_ms / 1000, UTC),
             collapse_key=delivery.collapse_key,
             sealed_params=delivery.params,
             due_ms=now,
@@ -163,6 +159,14 @@ class Deliver:
             if blocks(suppressions.get(key)):
                 return Reason.ADDRESS_SUPPRESSED if index < 2 else Reason.OPTED_OUT
         return None
+
+
+def _read(record: Input) -> Delivery | str:
+    """The delivery, or the name of the error that it cannot be read for."""
+    try:
+        return _decode(record.value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return type(error).__name__
 
 
 Send = Callable[[Provider, Message], Awaitable[tuple[Result, float]]]

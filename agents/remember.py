@@ -37,8 +37,9 @@ def remember(
         for record, preference in found:
             key = user_key(preference.tenant, preference.user_id)
             earlier = entries.get(key)
-            if earlier is None or unpack(earlier).version <= preference.version:
-                entries[key] = pack(entry_of(preference, ring))
+            if earlier is not None and unpack(earlier).version > preference.version:
+                continue
+            entries[key] = pack(entry_of(preference, ring))
             if not tell or now - record.timestamp > SUPPRESS_FOR_MS:
                 continue
             for choice in preference.opt_outs:

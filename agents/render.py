@@ -2,15 +2,18 @@
 
 A template is one JSON object in the bucket, `{template_id}/{version}.json` or `{template_id}/latest.json`:
 `{"version": 3, "channels": {"sms": {"body": "Hello {{name}}"}, "email": {"subject": ..., "body": ..., "html": ...}}}`.
-Only `html` is escaped; a missing param is an error, because a message with a hole in it must not go.
+Only `html` is escaped; a param that is missing or no text, number or truth is an error, because a message with a hole
+in it must not go. A template stands alone: there are no partials, and nothing is read from a disk.
 """
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any, Protocol
 
 import msgspec
 from pystache import Renderer
+from pystache.common import TemplateNotFoundError
 from pystache.context import KeyNotFoundError
 from pystache.parser import ParsedTemplate, ParsingError, parse
 
@@ -18,8 +21,18 @@ from schemas.channels import CHANNELS
 from schemas.errors import Malformed
 from schemas.vocabulary import Reason
 
-_plain = Renderer(escape=lambda text: text, missing_tags="strict")
-_html = Renderer(escape=lambda text: escape(text, quote=True), missing_tags="strict")
+
+class _Strict(Renderer):  # type: ignore[misc]
+    def str_coerce(self, val: object) -> str:
+        """The text of a param that is none by itself."""
+        if val is None or isinstance(val, dict | list):
+            raise Malformed(Reason.BAD_TEMPLATE, "a param is no text")
+        return str(val)
+
+
+_plain = _Strict(escape=lambda text: text, missing_tags="strict", partials={})
+_html = _Strict(escape=lambda text: escape(text, quote=True), missing_tags="strict", partials={})
+_OPENS, _CLOSES = re.compile(r"\{\{\s*[#^]"), re.compile(r"\{\{\s*/")
 
 
 class Source(msgspec.Struct):
@@ -37,7 +50,7 @@ class Template:
     def __init__(self, source: Source) -> None:
         self.version = source.version
         self._channels: dict[str, dict[str, ParsedTemplate]] = {
-            channel: {part: parse(text) for part, text in parts.items()} for channel, parts in source.channels.items()
+            channel: {part: _parsed(text) for part, text in parts.items()} for channel, parts in source.channels.items()
         }
 
     @classmethod
@@ -59,10 +72,18 @@ class Template:
             }
         except KeyNotFoundError as error:
             raise Malformed(Reason.BAD_TEMPLATE, f"no param {error.key}") from None
+        except TemplateNotFoundError:
+            raise Malformed(Reason.BAD_TEMPLATE, "there are no partials") from None
+
+
+def _parsed(text: str) -> ParsedTemplate:
+    if len(_OPENS.findall(text)) != len(_CLOSES.findall(text)):
+        raise ParsingError("a section is not closed")
+    return parse(text)
 
 
 class Known(Protocol):
     """Where templates come from, without waiting: the cache in front of the bucket."""
 
     def peek(self, template_id: str, version: int | None) -> "Template | Reason | None":
-        """The template; NO_TEMPLATE or BAD_TEMPLATE for good; TEMPLATE_UNAVAILABLE for now; None while it is fetched."""
+        """The template, None while it is fetched, or a reason: for good, or TEMPLATE_UNAVAILABLE for now."""

@@ -6,9 +6,7 @@ from agents.attempt import Outcome, end, key_of, note
 from agents.policy import after_failure, after_unknown
 from agents.provider import Kind
 from agents.stage import Outbox, Tables
-from schemas import metrics, topics
-from schemas.keys import address_suppression
-from schemas.records import Suppression, encode
+from schemas import metrics
 from schemas.vocabulary import Lane, Reason, Step
 from tables.attempts import Attempt, unpack
 
@@ -59,17 +57,9 @@ def _settle_one(
     elif result.kind in (Kind.THROTTLED, Kind.UNAVAILABLE, Kind.MISCONFIGURED):
         after_failure(tables, outbox, lane, delivery, attempt, result.reason, result.retry_after_s, now, draw)
     else:
-        if result.suppress:
-            _suppress(outcome, outbox, now)
+        attempt.suppress = result.suppress
         step = Step.SUPPRESSED if result.kind is Kind.OPTED_OUT else Step.DEAD
         end(tables, outbox, lane, delivery, attempt, step, result.reason or Reason.REFUSED, now)
-
-
-def _suppress(outcome: Outcome, outbox: Outbox, now: int) -> None:
-    delivery = outcome.work.delivery
-    key = address_suppression(delivery.tenant, delivery.address_hash, delivery.channel)
-    told = Suppression(key=key.decode(), blocked=True, reason=outcome.result.reason, since_ms=now)
-    outbox.send(topics.SUPPRESSIONS, key, encode(told))
 
 
 def _measure(outcome: Outcome, lane: Lane, outbox: Outbox) -> None:

@@ -15,13 +15,14 @@ from schemas.vocabulary import Lane
 NAMESPACE = bytes.fromhex("6f1d3c2e8a5b5d0e9c47b1f2a3d4e5f6")
 """The UUID namespace of notification ids; it never changes."""
 
-_SEPARATOR = "\x1f"
+SEPARATOR = "\x1f"
+"""Stands between the parts of a key; no name that goes into one may hold it."""
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def notification_id(tenant: str, lane: Lane, user_id: str, idempotency_key: str) -> str:
     """The id of a notification (RFC 9562 UUIDv5, text form): the same request always has the same id."""
-    name = f"{tenant}{_SEPARATOR}{lane}{_SEPARATOR}{user_id}{_SEPARATOR}{idempotency_key}"
+    name = f"{tenant}{SEPARATOR}{lane}{SEPARATOR}{user_id}{SEPARATOR}{idempotency_key}"
     digest = sha1(NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
     variant = _VARIANT[digest[16]]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
@@ -29,22 +30,22 @@ def notification_id(tenant: str, lane: Lane, user_id: str, idempotency_key: str)
 
 def user_key(tenant: str, user_id: str) -> bytes:
     """The table key of a user's entry, and of everything that is local to a user."""
-    return f"{tenant}{_SEPARATOR}{user_id}".encode()
+    return f"{tenant}{SEPARATOR}{user_id}".encode()
 
 
 def delivery_key(notification: str, channel: str, address_hash: str) -> bytes:
     """The table key of one delivery: (notification_id, channel, address hash)."""
-    return f"{notification}{_SEPARATOR}{channel}{_SEPARATOR}{address_hash}".encode()
+    return f"{notification}{SEPARATOR}{channel}{SEPARATOR}{address_hash}".encode()
 
 
 def address_suppression(tenant: str, address_hash: str, scope: str) -> bytes:
     """The suppression key of an address within a scope (a channel, or `*`)."""
-    return _SEPARATOR.join(("a", tenant, address_hash, scope)).encode()
+    return SEPARATOR.join(("a", tenant, address_hash, scope)).encode()
 
 
 def opt_out_suppression(tenant: str, user_id: str, channel: str, category: str) -> bytes:
     """The suppression key of a user's opt-out from a category (or `*`) on a channel."""
-    return _SEPARATOR.join(("u", tenant, user_id, channel, category)).encode()
+    return SEPARATOR.join(("u", tenant, user_id, channel, category)).encode()
 
 
 def _murmur2() -> Callable[[None, bytes, int, int, None, None], int]:

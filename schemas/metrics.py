@@ -42,6 +42,7 @@ DECISIONS = Metric(
     "route_decisions_total", Kind.COUNTER, "Decisions of route by reason", ("lane", "decision", "reason")
 )
 ENDS = Metric("delivery_ends_total", Kind.COUNTER, "Deliveries by how they ended", ("lane", "channel", "end", "reason"))
+VOLUME = Metric("tap_volume_total", Kind.COUNTER, "Deliveries that ended, by tenant", ("tenant", "channel", "end"))
 MISPLACED = Metric("misplaced_total", Kind.COUNTER, "Records keyed again into their user's partition", ("lane",))
 REPEATS = Metric("delivery_repeats_total", Kind.COUNTER, "Delivery records dropped as repeats", ("lane", "channel"))
 BURIED = Metric("dead_letters_total", Kind.COUNTER, "Records buried by cause", ("flow", "cause"))

@@ -19,6 +19,8 @@ from schemas.errors import Misconfigured, Unsealable
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
+_COUNT_BYTES = 5
+"""Room for 10^12 seals of one process: more than three years at 10,000 a second."""
 
 
 class KeyRing:
@@ -37,7 +39,7 @@ class KeyRing:
         self._prefix = bytes([current])
         self._index_key = index_key
         self._digest_key = hmac.digest(index_key, b"digest", "sha256")
-        self._process_nonce = randomness(8)
+        self._process_nonce = randomness(_NONCE_BYTES - _COUNT_BYTES)
         self._count = itertools.count()
 
     @classmethod
@@ -55,8 +57,8 @@ class KeyRing:
         return f"KeyRing(ids={sorted(self._ciphers)})"
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
-        """Seal `plain` for `context`. Nonces are 8 random bytes of this process and a counter: none comes twice."""
-        nonce = self._process_nonce + next(self._count).to_bytes(4, "big")
+        """Seal `plain` for `context`. Nonces are random bytes of this process and a counter: none comes twice."""
+        nonce = self._process_nonce + next(self._count).to_bytes(_COUNT_BYTES, "big")
         return self._prefix + nonce + self._encrypt(nonce, plain, context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
@@ -66,7 +68,7 @@ class KeyRing:
             raise Unsealable(f"no key {sealed[0] if sealed else 'id'} in the ring: add it to CARILLON_KEYS")
         try:
             return cipher.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise Unsealable("a sealed value does not fit its record: it was altered or moved") from None
 
     def address_hash(self, tenant: str, address: str) -> str:

@@ -24,7 +24,8 @@ class State(IntEnum):
 class Attempt(msgspec.Struct, array_like=True, gc=False):
     """The latest attempt of a delivery: its round and number, the record that asked for it, and what is known.
 
-    `step`, `reason`, `due_ms` and `tried` say what followed, so that a replay can say it again.
+    `step`, `reason`, `due_ms`, `tried` and `suppress` (the address is dead or said stop) say what followed, so that a
+    replay can say it again.
     """
 
     round: int
@@ -41,6 +42,7 @@ class Attempt(msgspec.Struct, array_like=True, gc=False):
     due_ms: int = 0
     possible_duplicate: bool = False
     tried: list[Tried] = []
+    suppress: bool = False
 
 
 class Verdict(IntEnum):

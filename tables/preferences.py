@@ -4,7 +4,7 @@ import msgspec
 
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
-from schemas.keys import user_key
+from schemas.keys import SEPARATOR, user_key
 from schemas.records import Preference
 from schemas.sealing import KeyRing
 from schemas.topics import PREFERENCES
@@ -46,9 +46,14 @@ def context(tenant: str, user_id: str) -> bytes:
 def read(value: bytes) -> Preference:
     """A preference record from its JSON. Raises Malformed."""
     try:
-        return _decode(value)
+        preference = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(Reason.UNREADABLE, type(error).__name__) from None
+    if preference.schema > 1:
+        raise Malformed(Reason.NEWER_SCHEMA, f"schema {preference.schema}, this reader knows 1")
+    if SEPARATOR in f"{preference.tenant}{preference.user_id}":
+        raise Malformed(Reason.INVALID, "a name holds the separator of keys, U+001F")
+    return preference
 
 
 def entry_of(preference: Preference, ring: KeyRing) -> Entry:

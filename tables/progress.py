@@ -37,17 +37,16 @@ unpack = msgspec.msgpack.Decoder(Row).decode
 
 
 def fold(row: Row | None, status: Status) -> Row | None:
-    """The row after `status`, or None where it changes nothing (a duplicate, a lower rank, a repeat)."""
+    """The row after `status`, or None where it changes nothing (a duplicate, a lower rank, a repeat).
+
+    Order and repeats make no difference: of equal ranks the earliest is shown, and then the first in the alphabet.
+    """
     rank = RANK.get(status.step)
     if rank is None or not status.notification_id:
         return None
     retries = max(row.retry_count if row else 0, status.attempt - 1)
     created = min(row.created_ms, status.accepted_ms) if row else status.accepted_ms
-    if row is not None and (row.round, row.rank) >= (status.round, rank):
-        if (retries, created) == (row.retry_count, row.created_ms):
-            return None
-        return msgspec.structs.replace(row, retry_count=retries, created_ms=created)
-    return Row(
+    found = Row(
         status.notification_id,
         status.tenant,
         status.user_id,
@@ -62,3 +61,13 @@ def fold(row: Row | None, status: Status) -> Row | None:
         status.provider,
         status.provider_message_id,
     )
+    if row is None or _shown_first(found) < _shown_first(row):
+        return found
+    if (retries, created) == (row.retry_count, row.created_ms):
+        return None
+    return msgspec.structs.replace(row, retry_count=retries, created_ms=created)
+
+
+def _shown_first(row: Row) -> tuple[int, int, int, str, str, str, str, str]:
+    rest = (row.step, row.reason, row.channel, row.provider, row.provider_message_id)
+    return (-row.round, -row.rank, row.updated_ms, *rest)

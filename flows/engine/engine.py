@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -169,13 +170,14 @@ class Engine:
     def _hand_back(self, part: Partition, records: Sequence[Input], later: Later) -> None:
         wait_s = max(0.001, later.not_before_ms / 1000 - time.time())
         part.rewind(records[later.index].offset, time.monotonic() + wait_s)
+        # At once, so that the records are here again when the wait is over.
+        self.tenure.read_from_next(part)
         self.tenure.want()
         asyncio.get_running_loop().call_later(wait_s, self._resume, part)
 
     def _resume(self, part: Partition) -> None:
         if part.resume_at is not None and self.tenure.holds(part):
             part.resume_at = None
-            self.tenure.read_from_next(part)
             self.tenure.want()
 
     def _one_by_one(self, part: Partition, records: Sequence[Input]) -> tuple[Tables, Outbox, Later | None]:
@@ -209,7 +211,13 @@ class Engine:
                 if name in self.tables.changelogged:
                     changelogs.append((self.tables.log_of[name], part.number, writes))
         self._meters.absorb(outbox)
-        self.producer.emit(outbox.records, changelogs, then, self.tables.logged)
+        self._meters.count(metrics.PRODUCED, (self.flow.name,), len(outbox.records))
+        self.producer.emit(outbox.records, changelogs, then, partial(self._logged, part))
+
+    def _logged(self, part: Partition, topic: str, partition: int, offset: int) -> None:
+        """A changelog is durable up to `offset`; what came late, behind the next owner's records, says nothing."""
+        if not part.lost:
+            self.tables.logged(topic, partition, offset)
 
     def _durable(self, part: Partition, span: Span, calls: list[object]) -> None:
         """Everything a piece wrote is acknowledged: make its calls, or call it done."""

@@ -69,14 +69,21 @@ class Flow:
         return f"carillon-{self.name}"
 
 
-def chain(*agents: Callable[..., Sequence[object]]) -> Stage:
+@dataclass(frozen=True, slots=True)
+class Chain:
     """A stage made of agents, each taking what the one before passes on: (items, tables, outbox) -> items."""
 
-    def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
+    agents: tuple[Callable[..., Sequence[object]], ...]
+
+    def __call__(self, batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
+        """Run a batch through the agents, until one passes nothing on."""
         items: Sequence[object] = batch
-        for agent in agents:
+        for agent in self.agents:
             items = agent(items, tables, outbox)
             if not items:
                 return
 
-    return stage
+
+def chain(*agents: Callable[..., Sequence[object]]) -> Stage:
+    """The stage in which `agents` work one after the other."""
+    return Chain(agents)

@@ -7,10 +7,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from agents.stage import Outgoing
+from flows.engine.changelog import pack
 from flows.engine.stop import die
-
-MAX_VALUE_BYTES = 900_000
-"""Largest value produced; the broker's default limit for a batch is 1 MiB."""
 
 _POLL_S = 0.002
 _QUEUE_LIMIT = 60_000
@@ -43,7 +41,7 @@ class Emission:
             self.then()
 
     def logged(self, error: KafkaError | None, message: Message) -> None:
-        """The delivery report of a changelog's last record: acks of one partition come in order."""
+        """The delivery report of a changelog record: acks of one partition come in order."""
         if error is None:
             self._logged(str(message.topic()), message.partition() or 0, (message.offset() or 0) + 1)
         self.acked(error, message)
@@ -85,7 +83,8 @@ class FlowProducer:
         logged: Logged,
     ) -> None:
         """Write `records` and the entries of `changelogs`; `then` runs when all are durable (at once if none)."""
-        left = len(records) + sum(len(entries) for _, _, entries in changelogs)
+        written = [(topic, partition, list(pack(entries))) for topic, partition, entries in changelogs]
+        left = len(records) + sum(len(values) for _, _, values in written)
         if not left:
             then()
             return
@@ -98,10 +97,9 @@ class FlowProducer:
                     produce(topic, value, key, partition, acked)
                 else:
                     produce(topic, value, key, partition, acked, headers=list(headers))
-            for topic, partition, entries in changelogs:
-                *_, last = entries
-                for key, entry in entries.items():
-                    produce(topic, entry, key, partition, emission.logged if key is last else acked)
+            for topic, partition, values in written:
+                for value in values:
+                    produce(topic, value, None, partition, emission.logged)
         except (BufferError, KafkaException) as error:
             die(f"librdkafka refused a record: {error}")
         if self._timer is None:

@@ -11,12 +11,13 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
+from flows.engine.changelog import unpack
 from flows.engine.store import Store
 from schemas.errors import EngineBroken
 from schemas.sealing import KeyRing
 from tables.table import Fold
 
-_FETCH = 5_000
+_FETCH = 2_000
 _SILENCE_S = 60.0
 
 
@@ -58,7 +59,7 @@ def restore(
 ) -> bool:
     """Restore every store to the end its log had at the start. `progress` gets the entries left, `restored`
     each topic with the records read. False if cancelled."""
-    consumer = Consumer(reader(brokers))
+    consumer = Consumer(reader(brokers) | {"enable.partition.eof": True})
     try:
         pending = _positions(consumer, logs)
         if not pending:
@@ -74,7 +75,8 @@ def restore(
                 _apply(messages, pending, ring, restored)
             elif time.monotonic() - heard > _SILENCE_S:
                 raise EngineBroken(f"no answer from the broker for {_SILENCE_S:.0f} s while restoring")
-            _drop_finished(consumer, pending)
+            for place in [place for place, log in pending.items() if log.at >= log.end]:
+                del pending[place]
             progress(sum(max(0, log.end - log.at) for log in pending.values()))
         return True
     finally:
@@ -104,34 +106,31 @@ def _apply(
     restored: Callable[[str, int], None],
 ) -> None:
     groups: dict[tuple[str, int], list[Message]] = {}
+    ended: list[tuple[str, int, int]] = []
     for message in messages:
         error = message.error()
         if error is None:
             groups.setdefault((str(message.topic()), int(message.partition() or 0)), []).append(message)
-        elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended.append((str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)))
+        elif not error.retriable():
             raise EngineBroken(f"restoring {message.topic()} failed: {error.str()}")
     for place, group in groups.items():
         log = pending.get(place)
         if log is None:
             continue
         log.at = (group[-1].offset() or 0) + 1
-        if log.fold is None:
-            entries = [(m.key() or b"", m.value(), m.timestamp()[1]) for m in group]
-        else:
-            folded = [(log.fold(m.key() or b"", m.value(), ring), m.timestamp()[1]) for m in group]
-            entries = [(entry[0], entry[1], at) for entry, at in folded if entry is not None]
+        entries: list[tuple[bytes, bytes | None, int]] = []
+        for message in group:
+            at_ms = message.timestamp()[1]
+            if log.fold is None:
+                entries += [(key, entry, at_ms) for key, entry in unpack(message.value() or b"").items()]
+            elif (folded := log.fold(message.key() or b"", message.value(), ring)) is not None:
+                entries.append((*folded, at_ms))
         log.store.load(entries, log.at)
-        restored(log.topic, len(group))
-
-
-def _drop_finished(consumer: Consumer, pending: dict[tuple[str, int], Log]) -> None:
-    for place in [place for place, log in pending.items() if log.at >= log.end]:
-        del pending[place]
-    if pending:
-        behind = [TopicPartition(*place) for place in pending]
-        for found in consumer.position(behind):
-            log = pending[found.topic, found.partition]
-            if found.offset >= log.end:
-                log.at = found.offset
-                log.store.write({}, log.at)
-                del pending[found.topic, found.partition]
+        restored(log.topic, len(entries))
+    for topic, partition, offset in ended:
+        # The last offsets of a log may hold no record (a transaction's marker).
+        if (topic, partition) in pending and offset > pending[topic, partition].at:
+            pending[topic, partition].at = offset
+            pending[topic, partition].store.write({}, offset)

@@ -7,7 +7,7 @@ seam                                             why
 App._new_transport, Transport.Consumer           our consumer: batches, own positions, own commits
 App._crash                                       a graceful crash commits; ours ends the process
 App.BootStrategy, App.TableManager               no Faust producer, no web, no per-event recovery
-ConsumerThread._create_worker_consumer           Faust's sticky assignor always; fetch waits are a lane's choice
+ConsumerThread._create_worker_consumer           Faust's sticky assignor always; nothing of an aborted transaction
 Consumer.on_partitions_revoked / _assigned       handed to the engine whole
 Consumer._drain_messages, wait_empty, commit     the engine fetches, drains and commits
 aiokafka Fetcher.fetched_records, ._subscriptions,
@@ -33,6 +33,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from flows.engine.stop import die
+from schemas.errors import EngineBroken
 
 FETCH_RECORDS = 256
 """Records of one hand-over at most: at 20 us each, some 5 ms of the event loop."""
@@ -72,6 +73,7 @@ class Thread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         self._assignor = self.app.assignor
         consumer._partition_assignment_strategy = [self._assignor]
+        consumer._isolation_level = "read_committed"
         return consumer
 
     async def on_start(self) -> None:
@@ -145,15 +147,23 @@ class Thread(driver.AIOKafkaConsumerThread):
             consumer.seek(place, offset)
 
     async def starts(self, places: Iterable[TP]) -> dict[TP, int]:
-        """Where each partition is read from: the committed offset, or else the earliest (runs in the client's loop)."""
+        """Where each partition is read from: the committed offset, or else the earliest (runs in the client's loop).
+
+        Raises EngineBroken where the log ends before what was committed.
+        """
         consumer = self._ensure_consumer()
         wanted = [TopicPartition(tp.topic, tp.partition) for tp in places]
         committed = await consumer._coordinator.fetch_committed_offsets(wanted)
-        earliest = await consumer.beginning_offsets(wanted)
+        earliest, ends = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
         found = {}
         for place in wanted:
             known = committed.get(place)
             offset = known.offset if known is not None and known.offset >= 0 else earliest[place]
+            if offset > ends[place]:
+                raise EngineBroken(
+                    f"{place.topic}/{place.partition} ends at {ends[place]}, before the committed {offset}: "
+                    "the topic was made anew; delete the consumer group's offsets and the local state of this flow"
+                )
             found[TP(place.topic, place.partition)] = offset
         return found
 
@@ -176,13 +186,19 @@ class Thread(driver.AIOKafkaConsumerThread):
         return True
 
     def ends(self) -> dict[tuple[str, int], int]:
-        """The log end of each assigned partition as last seen, where known. Safe from any thread."""
-        consumer = self._ensure_consumer()
+        """How far each assigned partition can be read, as last seen, where known and not read yet. From any thread.
+
+        One that was read to its end is left out: the last offsets of a log may hold no record (a transaction's marker).
+        """
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return {}
         found = {}
-        for place in list(consumer.assignment()):
-            end = consumer.highwater(place)
-            if end is not None:
-                found[place.topic, place.partition] = end
+        for place in assignment.tps:
+            state = assignment.state_value(place)
+            if state.lso is not None and not (state.has_valid_position and state.position >= state.lso):
+                found[place.topic, place.partition] = state.lso
         return found
 
 
@@ -206,7 +222,10 @@ class BatchConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Everything is revoked (the protocol is eager): drain, commit, let go."""
-        await cast(Any, self.app).owner.release()
+        try:
+            await cast(Any, self.app).owner.release()
+        except Exception as error:  # aiokafka would log it and go on
+            die("partitions could not be let go", error)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Take over in the background: the group must not wait for a restore."""

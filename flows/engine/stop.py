@@ -6,6 +6,8 @@ import sys
 import traceback
 from typing import NoReturn
 
+from schemas.errors import EngineBroken, Misconfigured
+
 EXIT_BROKEN = 70
 """sysexits.h EX_SOFTWARE: the supervisor restarts the process under its id."""
 
@@ -21,9 +23,14 @@ def die(why: str, error: BaseException | None = None) -> NoReturn:
 
 
 def _trace(error: BaseException | None) -> str:
-    """The places an error went through, without its message: messages can hold what must not be logged."""
+    """The places an error went through, without its message, which can hold what must not be logged.
+
+    Those for the operator (EngineBroken, Misconfigured) are of our own making and say what to do next.
+    """
     if error is None:
         return ""
+    if isinstance(error, EngineBroken | Misconfigured):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} at " + " < ".join(
         f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in reversed(frames)

@@ -121,8 +121,11 @@ class Store:
 
     def offset(self) -> int | None:
         """The next changelog offset this store has not seen, or None."""
-        found = self._buckets[self._current].get(_OFFSET)
-        return int.from_bytes(found, "big") if isinstance(found, bytes) else None
+        for number in sorted(self._buckets, reverse=True):
+            found = self._buckets[number].get(_OFFSET)
+            if isinstance(found, bytes):
+                return int.from_bytes(found, "big")
+        return None
 
     def entries(self) -> int:
         """About how many entries there are."""

@@ -178,14 +178,14 @@ class Tenure:
         """Records between the frontier and the log's end, by topic, as far as ends are known."""
         ends, lags = self._thread().ends(), dict.fromkeys((topic.name for topic in self._flow.stages), 0)
         for place, part in list(self.parts.items()):
-            lags[part.topic] += max(0, ends.get(place, 0) - part.frontier.position)
+            lags[part.topic] += max(0, ends.get(place, part.next) - part.frontier.position)
         return lags
 
     @property
     def waiting(self) -> bool:
         """Whether every partition that lags was handed back on purpose, or waits for calls that have their own end."""
         ends = self._thread().ends()
-        behind = [p for place, p in list(self.parts.items()) if ends.get(place, 0) > p.frontier.position]
+        behind = [p for place, p in list(self.parts.items()) if ends.get(place, p.next) > p.frontier.position]
         return all(p.resume_at is not None for p in behind) or bool(self._calls and self._calls.in_flight)
 
     def _measure(self) -> None:

@@ -21,6 +21,8 @@ class Watchdog:
         self._engines = engines
         self._loop_s, self._progress_s = loop_s, progress_s
         self._beat_at = time.monotonic()
+        self._excused_at = {engine.flow.name: self._beat_at for engine in engines}
+        """When each flow was last seen with nothing to do, or with a reason to wait."""
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._stopped = threading.Event()
 
@@ -50,18 +52,26 @@ class Watchdog:
         return found
 
     def _stalled(self, engine: Engine, now: float) -> bool:
-        if now - engine.tenure.progress_at < self._progress_s or not engine.tenure.ready:
-            return False
-        return sum(engine.tenure.lag().values()) > 0 and not engine.tenure.waiting
+        moved_at = max(engine.tenure.progress_at, self._excused_at[engine.flow.name])
+        return engine.tenure.ready and now - moved_at > self._progress_s
 
     def _watch(self) -> None:
-        while not self._stopped.wait(_LOOK_S):
-            now = time.monotonic()
-            stuck = now - self._beat_at > self._loop_s
-            stalled = [engine.flow.name for engine in self._engines if self._stalled(engine, now)]
-            if stuck or stalled:
-                faulthandler.dump_traceback(sys.stderr)
-                die("the event loop is stuck" if stuck else f"no progress in {', '.join(stalled)}")
+        try:
+            while not self._stopped.wait(_LOOK_S):
+                self._look(time.monotonic())
+        except Exception as error:  # a process that nobody watches must not go on
+            die("the watchdog failed", error)
+
+    def _look(self, now: float) -> None:
+        for engine in self._engines:
+            tenure = engine.tenure
+            if not tenure.ready or not any(tenure.lag().values()) or tenure.waiting:
+                self._excused_at[engine.flow.name] = now
+        stuck = now - self._beat_at > self._loop_s
+        stalled = [engine.flow.name for engine in self._engines if self._stalled(engine, now)]
+        if stuck or stalled:
+            faulthandler.dump_traceback(sys.stderr)
+            die("the event loop is stuck" if stuck else f"no progress in {', '.join(stalled)}")
 
 
 Health = Callable[[], dict[str, str]]
