@@ -18,6 +18,9 @@ from schemas.vocabulary import CLASSES, Lane, Reason, Step
 from tables.dedup import WINDOW_S
 
 BEST = "best"
+_ONE = {BEST, *CHANNELS}
+_ESCAPE = b"\\u00"
+"""JSON writes a control character as an escape: without one in the record, no name can hold the separator."""
 
 _decode = msgspec.json.Decoder(Notification).decode
 _decode_major = msgspec.json.Decoder(Record).decode
@@ -37,20 +40,19 @@ def read(value: bytes | None) -> Notification:
         raise Malformed(Reason.UNREADABLE, type(error).__name__) from None
     if notification.schema > 1:
         raise Malformed(Reason.NEWER_SCHEMA, f"schema {notification.schema}, this reader knows 1")
-    if SEPARATOR in f"{notification.tenant}{notification.user_id}{notification.idempotency_key}":
+    if _ESCAPE in value and SEPARATOR in f"{notification.tenant}{notification.user_id}{notification.idempotency_key}":
         raise Malformed(Reason.INVALID, "a name holds the separator of keys, U+001F")
     channels = notification.channels
-    if channels != BEST and not channels:
+    if not channels:
         raise Malformed(Reason.INVALID, "channels is empty")
-    for channel in [channels] if isinstance(channels, str) else channels:
-        if channel not in CHANNELS and channels != BEST:
-            raise Malformed(Reason.UNKNOWN_CHANNEL)
+    if not (channels in _ONE if isinstance(channels, str) else CHANNELS.keys() >= set(channels)):
+        raise Malformed(Reason.UNKNOWN_CHANNEL)
     return notification
 
 
 def _of_the_engine(asked: Notification) -> bool:
-    given = (asked.sealed_params, asked.due_ms, asked.accepted_ms)
-    return any(value is not None for value in given) or asked.tries > 0 or asked.round > 1
+    fresh = asked.sealed_params is None and asked.due_ms is None and asked.accepted_ms is None
+    return not (fresh and asked.tries == 0 and asked.round == 1)
 
 
 def _newer(value: bytes) -> Reason | None:

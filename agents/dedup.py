@@ -43,12 +43,12 @@ def dedup(
             mine = (GENERATION, *source, record.timestamp, digest)
             entry = entries.get(key)
             owner = unpack(entry) if entry is not None else None
-            if owner is None or record.timestamp - owner.appended_ms >= window_ms:
-                item.owner = (key, mine)
-                entries[key] = pack(*mine, 0)
+            if entry is None or owner is None or record.timestamp - owner.appended_ms >= window_ms:
+                entries[key] = fresh = pack(*mine, 0)
+                item.owner = (key, fresh)
                 passed.append(item)
             elif _ours(owner, mine):
-                item.owner = (key, owner[:6])
+                item.owner = (key, entry)
                 item.channels = owner.channels or None
                 passed.append(item)
             elif owner.digest == digest:

@@ -42,7 +42,7 @@ class Intake:
         self.appended_ms = appended_ms
         self.deadline_ms = deadline_ms
         self.params = canonical(notification.params)
-        self.owner: tuple[bytes, tuple[int, int, int, int, int, bytes]] | None = None
+        self.owner: tuple[bytes, bytes] | None = None
         self.channels: int | None = None
         self.entry: Entry | None = None
 

@@ -9,7 +9,7 @@ from schemas.channels import CHANNELS
 from schemas.records import Delivery, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
-from tables.dedup import pack
+from tables.dedup import decided
 from tables.preferences import Reach
 
 BEST = "best"
@@ -68,8 +68,8 @@ def route(
                 bits = 0
                 for reach in chosen:
                     bits |= _BITS[reach.channel]
-                owner_key, mine = item.owner
-                owners[owner_key] = pack(*mine, bits)
+                owner_key, entry = item.owner
+                owners[owner_key] = decided(entry, bits)
         return ()
 
     return agent

@@ -13,7 +13,9 @@ from msgspec import Meta, Struct, field
 from schemas.vocabulary import MessageClass, Step
 
 Name = Annotated[str, Meta(min_length=1, max_length=256, extra_json_schema={"pattern": "^[^\\u001f]*$"})]
-"""Part of a key. Readers refuse U+001F, which stands between parts, by themselves: a pattern would cost 2 us a record."""
+"""Part of a key. Readers refuse U+001F, which stands between parts, themselves: a pattern costs 2 us a record."""
+Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A whole number that fits every entry and row."""
 Sealed = bytes
 
 
@@ -38,7 +40,7 @@ class Notification(Record, kw_only=True, gc=False):
     category: Name
     message_class: MessageClass = field(name="class")
     template_id: Name
-    template_version: Annotated[int, Meta(ge=1)] | None = None
+    template_version: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
     params: dict[str, Any] = {}
     deadline: Annotated[datetime, Meta(tz=True)] | None = None
     collapse_key: Annotated[str, Meta(max_length=64)] | None = None
@@ -76,7 +78,7 @@ class Preference(Record, kw_only=True, gc=False):
 
     tenant: Name
     user_id: Name
-    version: int
+    version: Whole
     addresses: list[Address] = []
     preferred: list[str] = []
     opt_outs: list[OptOut] = []
@@ -149,7 +151,7 @@ class Suppression(Record, kw_only=True, gc=False):
     key: str
     blocked: bool
     reason: str
-    since_ms: int
+    since_ms: Whole
 
 
 class DeadLetter(Record, kw_only=True, gc=False):

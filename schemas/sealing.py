@@ -38,7 +38,7 @@ class KeyRing:
         self._encrypt = self._ciphers[current].encrypt
         self._prefix = bytes([current])
         self._index_key = index_key
-        self._digest_key = hmac.digest(index_key, b"digest", "sha256")
+        self._digest = hashlib.blake2b(digest_size=8, key=hmac.digest(index_key, b"digest", "sha256"))
         self._process_nonce = randomness(_NONCE_BYTES - _COUNT_BYTES)
         self._count = itertools.count()
 
@@ -77,4 +77,6 @@ class KeyRing:
 
     def digest(self, request: bytes) -> bytes:
         """8 keyed bytes of a request, enough to tell a repeat from a conflict under one idempotency key."""
-        return hashlib.blake2b(request, digest_size=8, key=self._digest_key).digest()
+        digest = self._digest.copy()
+        digest.update(request)
+        return digest.digest()

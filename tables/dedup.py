@@ -33,6 +33,14 @@ pack = _LAYOUT.pack
 """Owner's fields, in order -> a 29-byte entry."""
 
 
+_BYTES = [bytes([number]) for number in range(256)]
+
+
+def decided(entry: bytes, channels: int) -> bytes:
+    """The entry with the channel bits that route decided."""
+    return entry[:-1] + _BYTES[channels]
+
+
 def unpack(entry: bytes) -> Owner:
     """A 29-byte entry -> its owner."""
     return Owner._make(_LAYOUT.unpack(entry))

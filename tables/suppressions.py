@@ -42,7 +42,7 @@ def fold(key: bytes, value: bytes | None, ring: KeyRing) -> tuple[bytes, bytes |
         return None
     try:
         record = _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return key, pack(record.blocked, record.since_ms)
 
