@@ -1,6 +1,7 @@
 """The only door to DynamoDB and S3. boto3 blocks, so everything here runs in threads of its own."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ GONE_FOR_S = 5.0
 DOWN_FOR_S = 1.0
 BATCH = 25
 """DynamoDB's limit for BatchWriteItem."""
+log = logging.getLogger("carillon.clients")
 _MISSING = ("NoSuchKey", "404", "NoSuchVersion")
 
 
@@ -79,13 +81,17 @@ class Templates:
     def warm(self) -> int:
         """Fetch every `latest` before the flow starts (blocks); returns how many are known."""
         try:
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
-                for found in page.get("Contents", ()):
-                    if found["Key"].endswith("/latest.json"):
-                        self._fetch(found["Key"])
+            for template_id in self.published():
+                self._fetch(f"{template_id}/latest.json")
         except (ClientError, BotoCoreError):
             return 0
         return len(self._known)
+
+    def published(self) -> set[str]:
+        """The ids that have a latest version (blocks)."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
+        names = [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return {name.removesuffix("/latest.json") for name in names if name.endswith("/latest.json")}
 
     def publish(self, template_id: str, version: int, body: bytes) -> None:
         """Write a version and make it the latest (blocks)."""
@@ -122,8 +128,13 @@ class Rows:
         request = {table: [{"PutRequest": {"Item": item}} for item in items]}
         try:
             left = self._dynamo.batch_write_item(RequestItems=request).get("UnprocessedItems", {}).get(table, [])
-        except (ClientError, BotoCoreError):
-            return list(range(len(items)))
+        except (ClientError, BotoCoreError) as error:
+            if not _impossible(error):
+                return list(range(len(items)))
+            if len(items) == 1:
+                log.error("row_impossible", extra={"table": table})
+                return []
+            return [place for place, item in enumerate(items) if self._put(table, [item])]
         untaken = [entry["PutRequest"]["Item"] for entry in left]
         return [place for place, item in enumerate(items) if item in untaken]
 
@@ -142,7 +153,10 @@ class Rows:
             )
         except self._dynamo.exceptions.ConditionalCheckFailedException:
             return True
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError) as error:
+            if _impossible(error):
+                log.error("row_impossible", extra={"table": self.logs})
+                return True
             return False
         return True
 
@@ -185,6 +199,14 @@ class Rows:
             self._dynamo.update_time_to_live(
                 TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
             )
+
+
+def _impossible(error: Exception) -> bool:
+    """Whether the store will never take what it was given (a number or a key beyond its limits).
+
+    Such a row is left out and told in the log: tried again, it would hold up every other for ever.
+    """
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException"
 
 
 def _schema(keys: list[tuple[str, str]]) -> list[dict[str, str]]:

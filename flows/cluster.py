@@ -39,7 +39,7 @@ class Cluster:
     """A Kafka cluster, seen through its admin API."""
 
     def __init__(self, brokers: str, partitions: int, replication: int) -> None:
-        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 3})
+        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
         self._partitions, self._replication, self._brokers = partitions, replication, brokers
 
     def plan(self, wanted: Iterable[Topic]) -> list[Change]:
@@ -47,7 +47,8 @@ class Cluster:
         try:
             known = self._admin.list_topics(timeout=15).topics
         except KafkaException as error:
-            raise Misconfigured(f"no broker answers at {self._brokers} (CARILLON_KAFKA): {error}") from None
+            words = error.args[0].str()
+            raise Misconfigured(f"no broker answers at {self._brokers} (CARILLON_KAFKA): {words}") from None
         changes, existing = [], []
         for topic in wanted:
             found = known.get(topic.name)

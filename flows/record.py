@@ -4,7 +4,7 @@ statuses ──── record ─(folded, gathered 1 s)─ NotificationLogs
 preferences ─ record ─────────────────────── UserPreferences
 """
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agents.bury import letter
 from agents.record import record, record_preferences
@@ -12,12 +12,16 @@ from agents.stage import Input, Outbox, Tables, position
 from flows.clients import Rows
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
+from flows.settings import Settings
 from flows.writer import Writer
 from schemas import topics
 from schemas.records import encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
 from tables import progress
+
+if TYPE_CHECKING:
+    from flows.engine.seams import EngineApp
 
 TABLES = (progress.TABLE,)
 WINDOW = 20_000
@@ -50,3 +54,12 @@ def flow(rows: Rows, ring: KeyRing) -> Flow:
         writes=(topics.DEAD_LETTERS,),
         waits=WAITS[Lane.LOW],
     )
+
+
+def __getattr__(name: str) -> "EngineApp":
+    """`app`, for Faust's own commands: `faust -A flows.record agents`."""
+    if name != "app":
+        raise AttributeError(name)
+    from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
+
+    return view(flow(Rows(Settings.from_environment()), throw_away_ring()), __doc__)

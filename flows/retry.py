@@ -5,7 +5,7 @@ retries.{tier} ─ retry ─┬─ a further tier
 """
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from agents.bury import letter
 from agents.retry import Moment, let_go, retry
@@ -18,6 +18,9 @@ from schemas.records import encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
 from tables.table import Table
+
+if TYPE_CHECKING:
+    from flows.engine.seams import EngineApp
 
 TABLES: tuple[Table, ...] = ()
 WINDOW = 5000
@@ -59,3 +62,12 @@ def flow(lane: Lane, ring: KeyRing) -> Flow:
         ),
         waits=WAITS[lane],
     )
+
+
+def __getattr__(name: str) -> "EngineApp":
+    """`high` and `low`, for Faust's own commands: `faust -A flows.retry:high agents`."""
+    if name not in list(Lane):
+        raise AttributeError(name)
+    from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
+
+    return view(flow(Lane(name), throw_away_ring()), __doc__)

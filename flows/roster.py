@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agents.provider import Provider, discover
-from flows import deliver, record, retry, route
+from flows import deliver, record, retry, route, taps
 from flows.clients import Rows, Templates
 from flows.engine.flow import Flow
 from flows.settings import Settings
@@ -34,6 +34,11 @@ class Means:
             self._templates = Templates(self.settings)
         return self._templates
 
+    @property
+    def rows(self) -> Rows:
+        """The store of rows."""
+        return Rows(self.settings)
+
     def provider(self, channel: str) -> Provider:
         """The provider of a channel. Raises Misconfigured where there is none."""
         if self._providers is None:
@@ -60,8 +65,8 @@ def _entries() -> list[Entry]:
         for channel in CHANNELS:
             found.append(Entry(f"deliver.{channel}.{lane}", lane, deliver.TABLES, _deliver(channel, lane)))
         found.append(Entry(f"retry.{lane}", lane, retry.TABLES, _retry(lane)))
-    found.append(Entry("record", None, record.TABLES, lambda m: record.flow(Rows(m.settings), m.ring)))
-    return found
+    found.append(Entry("record", None, record.TABLES, lambda m: record.flow(m.rows, m.ring)))
+    return found + [Entry(f"tap.{tap}", None, taps.tables_of(tap), _tap(tap)) for tap in taps.TAPS]
 
 
 def _route(lane: Lane) -> Callable[[Means], Flow]:
@@ -74,6 +79,10 @@ def _retry(lane: Lane) -> Callable[[Means], Flow]:
 
 def _deliver(channel: str, lane: Lane) -> Callable[[Means], Flow]:
     return lambda m: deliver.flow(channel, lane, m.provider(channel), m.templates, m.ring, m.settings.window)
+
+
+def _tap(tap: str) -> Callable[[Means], Flow]:
+    return lambda m: taps.flow(tap, m.ring)
 
 
 FLOWS: Mapping[str, Entry] = {entry.name: entry for entry in _entries()}

@@ -7,6 +7,8 @@ returns       ┘    │       │        │            ├─ statuses (one de
 preferences ── remember ── the table, suppressions
 """
 
+from typing import TYPE_CHECKING
+
 from agents.admit import admit
 from agents.bury import bury
 from agents.dedup import dedup
@@ -16,12 +18,16 @@ from agents.route import route
 from agents.stage import Input, Outbox, Tables
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, chain
+from flows.settings import Settings
 from schemas import topics
 from schemas.channels import CHANNELS
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
 from tables import dedup as dedup_table
 from tables import preferences
+
+if TYPE_CHECKING:
+    from flows.engine.seams import EngineApp
 
 TABLES = (dedup_table.TABLE, preferences.TABLE)
 
@@ -59,3 +65,12 @@ def flow(lane: Lane, ring: KeyRing, partitions: int) -> Flow:
         ),
         waits=WAITS[lane],
     )
+
+
+def __getattr__(name: str) -> "EngineApp":
+    """`high` and `low`, for Faust's own commands: `faust -A flows.route:high agents`."""
+    if name not in list(Lane):
+        raise AttributeError(name)
+    from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
+
+    return view(flow(Lane(name), throw_away_ring(), Settings.from_environment().partitions), __doc__)

@@ -13,6 +13,7 @@ from typing import Any
 from agents.record import Write, WritePreference
 from agents.stage import Tables
 from flows.clients import BATCH, Rows
+from flows.engine.stop import die
 from schemas.channels import CHANNELS
 from tables.progress import Row
 
@@ -77,6 +78,7 @@ class Writer:
     async def start(self) -> None:
         """Begin to write."""
         self._flushing = asyncio.get_running_loop().create_task(self._flush_for_ever())
+        self._flushing.add_done_callback(_ended)
 
     async def stop(self) -> None:
         """Write no more."""
@@ -150,6 +152,12 @@ class Writer:
         while not await self._rows.raise_rank(item):
             await asyncio.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S) - 1)])
             tries += 1
+
+
+def _ended(task: "asyncio.Task[None]") -> None:
+    """Rows that wait for a writer that is gone would wait for ever, and look like a store that is down."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        die("the writer of rows ended", error)
 
 
 def _release(futures: list["asyncio.Future[None]"]) -> None:

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -212,12 +211,7 @@ class Engine:
                     changelogs.append((self.tables.log_of[name], part.number, writes))
         self._meters.absorb(outbox)
         self._meters.count(metrics.PRODUCED, (self.flow.name,), len(outbox.records))
-        self.producer.emit(outbox.records, changelogs, then, partial(self._logged, part))
-
-    def _logged(self, part: Partition, topic: str, partition: int, offset: int) -> None:
-        """A changelog is durable up to `offset`; what came late, behind the next owner's records, says nothing."""
-        if not part.lost:
-            self.tables.logged(topic, partition, offset)
+        self.producer.emit(outbox.records, changelogs, then, self.tables.logged)
 
     def _durable(self, part: Partition, span: Span, calls: list[object]) -> None:
         """Everything a piece wrote is acknowledged: make its calls, or call it done."""

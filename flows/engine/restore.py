@@ -106,13 +106,13 @@ def _apply(
     restored: Callable[[str, int], None],
 ) -> None:
     groups: dict[tuple[str, int], list[Message]] = {}
-    ended: list[tuple[str, int, int]] = []
+    ends: dict[tuple[str, int], int] = {}
     for message in messages:
-        error = message.error()
+        place, error = (str(message.topic()), int(message.partition() or 0)), message.error()
         if error is None:
-            groups.setdefault((str(message.topic()), int(message.partition() or 0)), []).append(message)
+            groups.setdefault(place, []).append(message)
         elif error.code() == KafkaError._PARTITION_EOF:
-            ended.append((str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)))
+            ends[place] = message.offset() or 0
         elif not error.retriable():
             raise EngineBroken(f"restoring {message.topic()} failed: {error.str()}")
     for place, group in groups.items():
@@ -129,8 +129,13 @@ def _apply(
                 entries.append((*folded, at_ms))
         log.store.load(entries, log.at)
         restored(log.topic, len(entries))
-    for topic, partition, offset in ended:
-        # The last offsets of a log may hold no record (a transaction's marker).
-        if (topic, partition) in pending and offset > pending[topic, partition].at:
-            pending[topic, partition].at = offset
-            pending[topic, partition].store.write({}, offset)
+    _skip_to_ends(ends, pending)
+
+
+def _skip_to_ends(ends: Mapping[tuple[str, int], int], pending: Mapping[tuple[str, int], Log]) -> None:
+    """The last offsets of a log may hold no record (a transaction's marker): its end was reached all the same."""
+    for place, end in ends.items():
+        log = pending.get(place)
+        if log is not None and end > log.at:
+            log.at = end
+            log.store.write({}, end)

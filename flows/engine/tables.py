@@ -49,6 +49,8 @@ class FlowTables:
         self.changelogged = frozenset(n for n, table in self.specs.items() if table.kind is Kind.CHANGELOGGED)
         self._replicated = replicated
         self._stores: dict[tuple[str, int], Store] = {}
+        self._stands: dict[tuple[str, int], int] = {}
+        """Next offset of its changelog that an open store has seen, by (table, partition)."""
         self._durable: dict[tuple[str, int], int] = {}
         """Next offset of its log that a store stands for, by (table, partition), not yet persisted."""
 
@@ -78,9 +80,19 @@ class FlowTables:
         views.update(self._replicated)
         return views
 
+    def restored(self, topic: str, partition: int, offset: int) -> None:
+        """A store has seen its log up to `offset`."""
+        self._stands[self.of_log[topic], partition] = offset
+
     def logged(self, topic: str, partition: int, offset: int) -> None:
-        """A changelog is durable up to `offset`."""
-        self._durable[self.of_log[topic], partition] = offset
+        """A record of ours lies in a changelog right before `offset`.
+
+        Behind a record of somebody else's, which the store has not seen, the store stands for no more than before: a
+        worker that stood still for longer than its group waits writes there, before it learns that it owns nothing.
+        """
+        place = self.of_log[topic], partition
+        if self._stands.get(place) == offset - 1:
+            self._stands[place] = self._durable[place] = offset
 
     def applied(self, topic: str, partition: int, offset: int) -> None:
         """A topic was worked up to `offset`; if a table is folded from it, its store stands for that."""

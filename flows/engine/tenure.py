@@ -112,7 +112,11 @@ class Tenure:
         def restored(topic: str, entries: int) -> None:
             self._meters.count(metrics.RESTORED, (self._flow.name, self._tables.of_log[topic]), entries)
 
-        return restore(self._brokers, logs, self._ring, progress, restored, lambda: generation != self._generation)
+        if not restore(self._brokers, logs, self._ring, progress, restored, lambda: generation != self._generation):
+            return False
+        for found in logs:
+            self._tables.restored(found.topic, found.partition, found.at)
+        return True
 
     # -- committing ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,115 @@
+"""`carillon dlq`: the dead letters. What was in them stays sealed unless one asks for it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+import msgspec
+
+from flows.cli.doors import reached
+from flows.cli.table import show as show_table
+from flows.reading import Reader
+from flows.settings import Settings
+from schemas import topics
+from schemas.errors import Misconfigured
+from schemas.records import DeadLetter, Delivery
+from schemas.sealing import KeyRing
+from tables.preferences import context
+
+_letter = msgspec.json.Decoder(DeadLetter).decode
+_delivery = msgspec.json.Decoder(Delivery).decode
+
+
+@click.group()
+def dlq() -> None:
+    """Look into the dead letters: what could not be processed, and why.
+
+    \b
+    Example:  carillon dlq ls --cause retries_spent
+    """
+
+
+@dlq.command()
+@click.option("--cause", help="Only letters of this cause.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="The latest so many.")
+def ls(cause: str | None, limit: int) -> None:
+    """List the latest dead letters.
+
+    \b
+    Example:  carillon dlq ls --cause conflict --limit 5
+    """
+    found = sorted(
+        (letter for letter in _letters(Settings.from_environment()) if cause in (None, letter.cause)),
+        key=lambda letter: letter.at_ms,
+    )
+    rows = [_line(letter) for letter in found[-limit:]]
+    show_table(("time (UTC)", "cause", "channel", "attempts", "position", "notification"), rows)
+    click.echo(f"{len(rows)} of {len(found)}. `carillon dlq show POSITION` tells more of one.")
+
+
+@dlq.command()
+@click.argument("position_or_id")
+@click.option("--open", "opened", is_flag=True, help="Open the body with the key ring: personal data on your screen.")
+def show(position_or_id: str, opened: bool) -> None:
+    """Tell of one dead letter by the position or the notification id that `ls` shows.
+
+    \b
+    Example:  carillon dlq show notifications.high/3/1207
+    """
+    settings = Settings.from_environment()
+    wanted = [found for found in _letters(settings) if position_or_id in (found.position, found.notification_id)]
+    if not wanted:
+        raise Misconfigured(f"no dead letter lies at {position_or_id}: `carillon dlq ls` lists them")
+    for letter in wanted:
+        _tell(letter)
+        if opened:
+            click.echo(_open(letter, settings.ring()))
+
+
+def _letters(settings: Settings) -> Iterator[DeadLetter]:
+    with reached(settings):
+        reader = Reader(settings.kafka)
+        for message in reader.read(reader.partitions(topics.DEAD_LETTERS.name)):
+            value = message.value()
+            if value is not None:
+                yield _letter(value)
+        reader.close()
+
+
+def _line(letter: DeadLetter) -> tuple[object, ...]:
+    tried, id_ = len(letter.tried), letter.notification_id or ""
+    return _time(letter.at_ms), letter.cause, letter.channel or "", tried, letter.position, id_
+
+
+def _tell(letter: DeadLetter) -> None:
+    body = f"{len(letter.body)} bytes, sealed; --open shows them" if letter.body else "not kept: go by the position"
+    told = {
+        "cause": f"{letter.cause} {letter.detail}".strip(),
+        "position": letter.position,
+        "time": _time(letter.at_ms),
+        "notification": letter.notification_id,
+        "channel": letter.channel,
+        "body": body,
+    }
+    for name, text in told.items():
+        if text:
+            click.echo(f"{name:14}{text}")
+    for tried in letter.tried:
+        what = f"{tried.reason} {tried.code}".strip()
+        click.echo(f"attempt {tried.attempt:<6}{_time(tried.at_ms)}  {tried.provider}  {what}, sent: {tried.sent}")
+
+
+def _open(letter: DeadLetter, ring: KeyRing) -> str:
+    """What was in it: an input record as it was, or a delivery with its address and params. Raises Unsealable."""
+    if letter.body is None:
+        return "(no body was kept)"
+    if letter.notification_id is None:
+        return ring.open(letter.body, letter.position.encode()).decode(errors="backslashreplace")
+    delivery = _delivery(letter.body)
+    address = ring.open(delivery.address, context(delivery.tenant, delivery.user_id)).decode()
+    params = ring.open(delivery.params, delivery.notification_id.encode()).decode()
+    return f"user {delivery.tenant}/{delivery.user_id}, template {delivery.template_id}\n{address}\n{params}"
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")[:-6]

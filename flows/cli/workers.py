@@ -1,0 +1,72 @@
+"""`carillon worker` and `carillon run`."""
+
+import signal
+import threading
+from dataclasses import replace
+
+import click
+
+from flows import logs, roster
+from flows.cli.environment import HOME
+from flows.engine.process import Host
+from flows.engine.process import run as host
+from flows.settings import Settings
+from flows.supervisor import Supervisor, roles
+from schemas.errors import Misconfigured
+from schemas.vocabulary import Lane
+
+
+@click.command()
+@click.argument("names", metavar="[FLOW]...", nargs=-1)
+@click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Every flow of a lane.")
+@click.option("--id", "worker", help="Stable name of this worker; its tables lie in CARILLON_STATE under it.")
+@click.option("--shared", is_flag=True, help="Allow two lanes in one process.")
+def worker(names: tuple[str, ...], lane: str | None, worker: str | None, shared: bool) -> None:
+    """Host flows in one process until SIGTERM or Ctrl-C; `carillon flows` names them.
+
+    \b
+    Examples:  carillon worker --lane high --id high-0
+               carillon worker route.high retry.high
+               carillon worker record
+    """
+    wanted = list(dict.fromkeys([*names, *(roster.of_lane(Lane(lane)) if lane else ())]))
+    if not wanted:
+        raise Misconfigured("name flows or a lane: `carillon flows` lists them")
+    settings = Settings.from_environment()
+    if worker:
+        settings = replace(settings, worker=worker)
+    built = roster.build(wanted, settings)
+    if not shared and len(lanes := {flow.lane for flow in built if flow.lane}) > 1:
+        raise Misconfigured(
+            f"{' and '.join(sorted(lanes))} in one process: a marketing blast would then slow every OTP down, and one "
+            "crash would stop both. Start one process a lane (`carillon run` does), or add --shared where that is meant"
+        )
+    logs.configure()
+    folder = settings.state / settings.worker
+    host(
+        built,
+        Host(settings.worker, settings.kafka, folder, settings.ring(), settings.metrics_host, settings.metrics_port),
+    )
+
+
+@click.command()
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes for each lane.")
+def run(workers: int) -> None:
+    """Run every flow on this machine: one process a lane, and one for the flows that no sender waits for.
+
+    A process that ends is started again under its id, with its tables, within a second. Ctrl-C or SIGTERM drains all.
+
+    \b
+    Example:  carillon run --workers 2
+    """
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: ending.set())
+    settings = Settings.from_environment()
+    settings.ring()
+    supervisor = Supervisor(roles(workers, settings.worker), HOME / "logs", click.echo)
+    supervisor.start()
+    try:
+        supervisor.watch(ending)
+    finally:
+        supervisor.stop()

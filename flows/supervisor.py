@@ -1,0 +1,134 @@
+"""Keeps worker processes running: one a lane and one beside them, each under a stable id with its own state.
+
+A worker that ends, for whatever reason, is started again at once: a high lane's static member is back before its
+session runs out, so the others of its group feel nothing. None outlives the supervisor, not even a `kill -9` of it
+(Linux).
+"""
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local import children
+from deploy.local.ports import Reservation
+from flows import roster
+from schemas.vocabulary import Lane
+
+LOOK_S = 0.2
+ENDS, WITHIN_S, PAUSE_S = 5, 30.0, 5.0
+"""A worker that ended by itself so often within that time has a cause that starting it at once will not mend; being
+killed is no fault of its own. Starting takes 1 to 3 s, so the time is no shorter."""
+GRACE_S = 30.0
+"""Above what draining takes: 5 s a low flow, and the commit after it."""
+_PACKAGES = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One worker process: its stable id and the flows it hosts."""
+
+    id: str
+    flows: tuple[str, ...]
+
+
+def roles(workers: int = 1, prefix: str = "local") -> list[Role]:
+    """`workers` processes for each lane, high first, and one for the flows without a lane."""
+    found = [Role(f"{prefix}-{lane}-{n}", tuple(roster.of_lane(lane))) for lane in Lane for n in range(workers)]
+    beside = tuple(entry.name for entry in roster.FLOWS.values() if entry.lane is None)
+    return [*found, Role(f"{prefix}-beside-0", beside)]
+
+
+@dataclass(slots=True)
+class _Worker:
+    role: Role
+    port: int
+    child: children.Child | None = None
+    ends: deque[float] = field(default_factory=lambda: deque(maxlen=ENDS))
+    again_at: float = 0.0
+
+
+class Supervisor:
+    """Starts `roles`, each with a log in `logs` and settings on top of this process's environment."""
+
+    def __init__(
+        self,
+        roles: Iterable[Role],
+        logs: Path,
+        tell: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._logs, self._tell, self._environment = logs, tell, dict(environment or {})
+        wanted = list(roles)
+        self._ports = Reservation([role.id for role in wanted], {})
+        self._workers = [_Worker(role, self._ports.ports[role.id]) for role in wanted]
+        self._nursery = children.Nursery()
+
+    def start(self) -> None:
+        """Start every worker; does not wait until they are ready."""
+        for worker in self._workers:
+            self._ports.release(worker.role.id)
+            self._spawn(worker)
+
+    def addresses(self) -> dict[str, str]:
+        """Where each worker serves /metrics and /health, by its id."""
+        return {worker.role.id: f"http://127.0.0.1:{worker.port}" for worker in self._workers}
+
+    def pids(self) -> dict[str, int]:
+        """The process of each worker, by its id."""
+        return {worker.role.id: worker.child.process.pid for worker in self._workers if worker.child}
+
+    def look(self) -> None:
+        """Start again what has ended, unless it does nothing but end."""
+        now = time.monotonic()
+        for worker in self._workers:
+            if worker.child is not None and not worker.child.alive():
+                self._mourn(worker, now)
+            if worker.child is None and now >= worker.again_at:
+                self._spawn(worker)
+
+    def watch(self, ending: threading.Event) -> None:
+        """Look until `ending` is set."""
+        while not ending.wait(LOOK_S):
+            self.look()
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """SIGTERM to all: each drains and commits; SIGKILL to what is left after `grace_s`."""
+        children.stop([worker.child for worker in self._workers if worker.child], grace_s)
+        self._nursery.close()
+        self._ports.release()
+
+    def last_words(self) -> str:
+        """The end of each worker's log, for when they do not become ready."""
+        return "\n".join(f"{w.role.id}:\n{w.child.tail()}" for w in self._workers if w.child)
+
+    def _mourn(self, worker: _Worker, now: float) -> None:
+        assert worker.child is not None
+        code = worker.child.process.returncode
+        if code >= 0:
+            worker.ends.append(now)
+        often = code >= 0 and len(worker.ends) == ENDS and now - worker.ends[0] <= WITHIN_S
+        worker.again_at = now + PAUSE_S if often else now
+        wait = f" in {PAUSE_S:.0f} s" if often else ""
+        last = worker.child.tail().rsplit("\n", 1)[-1]
+        self._tell(f"{worker.role.id} ended with exit code {code}, starting it again{wait}. Its last line: {last}")
+        worker.child = None
+
+    def _spawn(self, worker: _Worker) -> None:
+        role, log = worker.role, self._logs / f"{worker.role.id}.log"
+        if log.exists():
+            log.replace(log.with_suffix(".previous.log"))
+        worker.child = self._nursery.spawn(
+            role.id,
+            [sys.executable, "-m", "flows.cli", "worker", *role.flows, "--id", role.id],
+            log,
+            environment={
+                "PYTHONPATH": str(_PACKAGES),
+                **self._environment,
+                "CARILLON_METRICS_PORT": str(worker.port),
+            },
+        )
+        self._tell(f"{role.id} started: pid {worker.child.process.pid}, metrics on port {worker.port}, log in {log}")

@@ -1,0 +1,47 @@
+"""tap.{name}: a consumer beside the path, for each file in `agents/taps/`; in a group of its own, never in a hurry.
+
+{what it reads} ─ tap ─ its table, its metrics, what it writes
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+
+import agents.taps
+from agents.bury import letter
+from agents.stage import Input, Outbox, Tables, position
+from flows.clock import now_ms
+from flows.engine.flow import WAITS, Flow
+from schemas import topics
+from schemas.discovery import modules
+from schemas.records import encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane, Reason
+from tables.table import Table
+
+TAPS: Mapping[str, ModuleType] = {found.__name__.rpartition(".")[2]: found for found in modules(agents.taps)}
+
+
+def tables_of(tap: str) -> tuple[Table, ...]:
+    """What a tap remembers."""
+    table: Table | None = getattr(TAPS[tap], "TABLE", None)
+    return () if table is None else (table,)
+
+
+def flow(tap: str, ring: KeyRing) -> Flow:
+    """The flow of a tap."""
+    module = TAPS[tap]
+
+    def bury(record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
+        place = position(record)
+        dead = letter(record, place, Reason.STAGE_FAILED, now_ms(), ring, detail)
+        outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+
+    return Flow(
+        name=f"tap.{tap}",
+        lane=None,
+        stages={module.READS: module.tap},
+        bury=bury,
+        tables=tables_of(tap),
+        writes=(*getattr(module, "WRITES", ()), topics.DEAD_LETTERS),
+        waits=WAITS[Lane.LOW],
+    )

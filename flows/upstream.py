@@ -1,0 +1,86 @@
+"""What a producer upstream does: notifications and preferences, durably, each in its user's partition."""
+
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from schemas.channels import CHANNELS
+from schemas.errors import Misconfigured
+from schemas.records import Address
+from schemas.sealing import KeyRing
+from tables.preferences import context
+
+FLUSH_S = 15.0
+Written = Callable[[Message], None]
+
+
+class Upstream:
+    """A Kafka producer set as producers of ours should be: acks=all, idempotent, `murmur2_random`."""
+
+    def __init__(self, brokers: str, partitioner: str = "murmur2_random") -> None:
+        self._brokers = brokers
+        self._producer = Producer(
+            {
+                "bootstrap.servers": brokers,
+                "partitioner": partitioner,
+                "acks": "all",
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "linger.ms": 5,
+                "message.timeout.ms": int(FLUSH_S * 1000),
+                "log_level": 0,
+            }
+        )
+        self.refused = 0
+        """Records that the broker did not take."""
+        self._why = ""
+
+    def write(self, topic: str, key: str | bytes | None, value: bytes | None, then: Written | None = None) -> None:
+        """Write one record, in order; `then` gets it once it is durable, from `turn` or `flush`."""
+
+        def told(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self.refused += 1
+                self._why = error.str()
+            elif then is not None:
+                then(message)
+
+        while True:
+            try:
+                self._producer.produce(topic, value, key, on_delivery=told)
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+
+    def turn(self) -> None:
+        """Hear what has become durable so far."""
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        """Wait until everything is durable. Raises Misconfigured when something cannot be written."""
+        try:
+            left = self._producer.flush(FLUSH_S)
+        except KafkaException as error:
+            left, self._why = 1, error.args[0].str()
+        if left or self.refused:
+            why = self._why or "no answer"
+            raise Misconfigured(
+                f"Kafka at {self._brokers} (CARILLON_KAFKA) did not take {left + self.refused} records: {why}"
+            )
+
+
+def sealed_address(ring: KeyRing, tenant: str, user_id: str, channel: str, address: str) -> Address:
+    """An address as preferences should carry it: unreadable, with the hash it is looked up by."""
+    return Address(
+        channel=channel,
+        sealed=ring.seal(address.encode(), context(tenant, user_id)),
+        hash=ring.address_hash(tenant, address),
+    )
+
+
+def unfit(addresses: Iterable[tuple[str, str]]) -> str | None:
+    """The channel of the first (channel, address) that does not have the form of one, or None."""
+    for channel, address in addresses:
+        if channel not in CHANNELS or not CHANNELS[channel].accepts(address):
+            return channel
+    return None

@@ -1,0 +1,60 @@
+"""bury: a dead letter holds its body sealed, and one too large for a record of ours goes by its position."""
+
+import msgspec
+import pytest
+
+from agents.bury import bury, letter
+from agents.stage import Outbox
+from schemas import metrics, topics
+from schemas.errors import Unsealable
+from schemas.records import MAX_INPUT_BYTES, encode
+from schemas.vocabulary import Lane, Reason
+from tests.agents.world import NOW, RING, Record, steps, written
+
+PLACE = "notifications.high/3/7"
+KAFKA_LIMIT = 1_000_000
+"""A little below what a broker takes by default: message.max.bytes is 1,048,588."""
+
+
+def record(value: bytes | None, key: bytes | None = b"anna") -> Record:
+    return Record("notifications.high", 3, 7, NOW - 5, key, value, [("origin", b"notifications.high/1/1")])
+
+
+def test_the_body_and_the_key_are_sealed_for_their_place() -> None:
+    dead = letter(record(b"+4915112345678"), PLACE, Reason.INVALID, NOW, RING)
+    assert dead.body is not None
+    assert dead.key is not None
+    assert RING.open(dead.body, PLACE.encode()) == b"+4915112345678"
+    assert RING.open(dead.key, PLACE.encode()) == b"anna"
+    with pytest.raises(Unsealable):
+        RING.open(dead.body, b"notifications.high/3/8")
+    assert b"+4915112345678" not in encode(dead)
+
+
+def test_a_body_too_large_goes_by_its_position() -> None:
+    largest = letter(record(b"x" * MAX_INPUT_BYTES, b"k" * 100_000), PLACE, Reason.INVALID, NOW, RING)
+    assert largest.body is not None
+    assert len(encode(largest)) < KAFKA_LIMIT
+    beyond = letter(record(b"x" * (MAX_INPUT_BYTES + 1)), PLACE, Reason.TOO_LARGE, NOW, RING)
+    assert (beyond.body, beyond.position) == (None, PLACE)
+
+
+def test_nothing_and_no_key_are_buried_as_such() -> None:
+    dead = letter(record(None, None), PLACE, Reason.NULL_RECORD, NOW, RING)
+    assert (dead.body, dead.key) == (None, None)
+
+
+def test_burying_decides_and_counts_under_the_position_of_its_producer() -> None:
+    outbox = Outbox()
+    bury(outbox, record(b"{"), Reason.UNREADABLE, NOW, RING, Lane.HIGH, "DecodeError")
+    (dead,) = written(outbox, topics.DEAD_LETTERS)
+    (status,) = written(outbox, topics.STATUSES)
+    assert dead["position"] == status["position"] == "notifications.high/1/1"
+    assert (dead["cause"], dead["detail"], dead["at_ms"]) == ("unreadable", "DecodeError", NOW)
+    assert steps(outbox) == [("dead", "unreadable")]
+    assert status["accepted_ms"] == NOW - 5
+    assert outbox.tally == {
+        (metrics.DECISIONS, ("high", "dead", "unreadable")): 1,
+        (metrics.BURIED, ("route.high", "unreadable")): 1,
+    }
+    assert RING.open(msgspec.convert(dead["body"], bytes), b"notifications.high/1/1") == b"{"

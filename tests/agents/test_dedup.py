@@ -1,0 +1,136 @@
+"""dedup: the whole rule, a claim a test; `test_dedup_model.py` tries it against crashes and lost writes."""
+
+from agents.dedup import request_digest
+from schemas import topics
+from schemas.channels import CHANNELS
+from schemas.records import Notification, canonical
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane, MessageClass
+from tables.dedup import GENERATION, unpack
+from tests.agents.world import DAY, NOW, RING, Record, World, asked, deliveries, id_of, steps, written
+
+
+def owner(world: World, key: str = "order-1") -> tuple[int, int, int]:
+    """(source, offset, channel bits) of the record that owns a key."""
+    found = unpack(world.tables["dedup"][id_of(key).encode()])
+    assert found.generation == GENERATION
+    return found.source, found.offset, found.channels
+
+
+def test_the_same_offset_is_our_own_replay_and_goes_as_it_went() -> None:
+    world = World().knows()
+    first, again = world.route(asked(5)), world.route(asked(5))
+    assert steps(first) == steps(again) == [("routed", "")]
+    sent = [[(d.channel, d.address_hash, d.notification_id) for d in deliveries(out)] for out in (first, again)]
+    assert sent[0] == sent[1]
+    assert owner(world) == (0, 5, CHANNELS["sms"].bit)
+
+
+def test_another_offset_with_the_same_request_is_a_duplicate() -> None:
+    world = World().knows()
+    world.route(asked(5))
+    outbox = world.route(asked(6, at=NOW + 1))
+    assert steps(outbox) == [("duplicate", "same_request")]
+    assert not deliveries(outbox)
+    assert owner(world)[1] == 5
+
+
+def test_another_offset_with_another_request_is_a_conflict_and_dead() -> None:
+    world = World().knows()
+    world.route(asked(5))
+    for changed in ({"params": {"number": "4712"}}, {"template_id": "other"}, {"channels": "email"}, {"category": "x"}):
+        outbox = world.route(asked(6, **changed))
+        assert steps(outbox) == [("dead", "conflict")]
+        assert [letter["cause"] for letter in written(outbox, topics.DEAD_LETTERS)] == ["conflict"]
+    assert owner(world)[1] == 5
+
+
+def test_the_producer_s_clock_and_the_order_of_params_take_no_part() -> None:
+    world = World().knows()
+    world.route(asked(5, params={"a": 1, "b": 2}, produced_at="2027-01-15T08:00:00Z"))
+    outbox = world.route(asked(6, params={"b": 2, "a": 1}, produced_at="2027-01-15T09:00:00Z"))
+    assert steps(outbox) == [("duplicate", "same_request")]
+
+
+def test_a_key_is_owned_for_24_hours_of_append_time_and_not_a_millisecond_longer() -> None:
+    world = World().knows()
+    world.route(asked(5))
+    world.clock.now = NOW + DAY
+    assert steps(world.route(asked(6, at=NOW + DAY - 1))) == [("duplicate", "same_request")]
+    assert steps(world.route(asked(7, at=NOW + DAY))) == [("routed", "")]
+    assert owner(world)[1] == 7
+
+
+def test_a_repeat_seen_again_behind_the_next_owner_is_still_a_repeat() -> None:
+    world = World().knows()
+    world.route(asked(5))
+    world.clock.now = NOW + DAY
+    for _ in range(2):
+        assert steps(world.route(asked(6, at=NOW + DAY - 1))) == [("duplicate", "same_request")]
+        assert steps(world.route(asked(7, at=NOW + DAY))) == [("routed", "")]
+
+
+def test_repeats_within_one_batch_end_too() -> None:
+    outbox = World().knows().route(asked(5), asked(6), asked(7, category="x"), asked(8, idempotency_key="order-2"))
+    assert sorted(steps(outbox)) == [
+        ("dead", "conflict"),
+        ("duplicate", "same_request"),
+        ("routed", ""),
+        ("routed", ""),
+    ]
+    assert len(deliveries(outbox)) == 2
+
+
+def test_a_misplaced_record_owns_its_key_by_where_its_producer_wrote_it() -> None:
+    world, misplaced = World().knows(), topics.misplaced(Lane.HIGH)
+    first = [("origin", b"notifications.high/3/5")]
+    assert steps(world.route(asked(0, topic=misplaced, headers=first))) == [("routed", "")]
+    assert owner(world)[:2] == (1, 5)
+    assert steps(world.route(asked(5))) == [("duplicate", "same_request")], "the same offset, in its place"
+    again = asked(1, topic=misplaced, headers=first)
+    assert steps(world.route(again)) == [("routed", "")], "a replay keys it again further on"
+    other = asked(2, topic=misplaced, headers=[("origin", b"notifications.high/3/6")])
+    assert steps(world.route(other)) == [("duplicate", "same_request")]
+
+
+def test_a_replay_of_what_was_decided_against_keeps_its_owner() -> None:
+    world = World().knows(addresses=[])
+    assert steps(world.route(asked(5))) == [("suppressed", "no_address")]
+    assert steps(world.route(asked(5))) == [("suppressed", "no_address")]
+    assert owner(world) == (0, 5, 0)
+    assert steps(world.route(asked(6))) == [("duplicate", "same_request")]
+
+
+def test_what_returns_passes_behind_dedup_and_owns_nothing() -> None:
+    world = World().knows()
+    world.route(asked(5))
+    before = dict(world.tables["dedup"])
+    assert steps(world.route(asked(0, topic=topics.returns(Lane.HIGH), tries=1))) == [("routed", "")]
+    assert world.tables["dedup"] == before
+
+
+def test_tenants_lanes_and_users_do_not_share_keys() -> None:
+    world = World().knows().knows("bert").knows(tenant="bank")
+    low = World(lane=Lane.LOW, tables=world.tables).knows()
+    requests = [asked(0), asked(1, tenant="bank"), asked(2, user_id="bert")]
+    assert steps(world.route(*requests)) == [("routed", "")] * 3
+    there: Record = asked(0, topic=topics.notifications(Lane.LOW), **{"class": "marketing"})
+    assert steps(low.route(there)) == [("routed", "")]
+    assert len(world.tables["dedup"]) == 4
+
+
+def test_a_digest_is_keyed_and_says_nothing_of_the_request() -> None:
+    request = Notification(
+        tenant="shop",
+        idempotency_key="k",
+        user_id="anna",
+        channels="sms",
+        category="c",
+        message_class=MessageClass.OTP,
+        template_id="t",
+        params={"code": "424242"},
+    )
+    params = canonical(request.params)
+    other = KeyRing({1: bytes(32)}, bytes([1] * 32))
+    assert len(request_digest(request, params, RING)) == 8
+    assert request_digest(request, params, RING) != request_digest(request, params, other)

@@ -1,0 +1,304 @@
+"""deliver: what may go is announced durably before its call; everything else ends, waits or goes back, and says so."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from agents.attempt import CUT_OFF, NOT_STARTED, Outcome
+from agents.deliver import STALE_MS, abandon, caller
+from agents.provider import Kind, Message, Provider, Result
+from agents.stage import Later
+from schemas import metrics, topics
+from schemas.keys import address_suppression, opt_out_suppression, partition_of
+from schemas.records import Delivery
+from schemas.vocabulary import Lane, MessageClass, Reason
+from tables import suppressions
+from tables.attempts import State
+from tests.agents.world import (
+    DAY,
+    NOW,
+    PARTITIONS,
+    PHONE,
+    RING,
+    TEMPLATE,
+    TWILIO,
+    Delivering,
+    Record,
+    a_delivery,
+    delivered,
+    deliveries,
+    id_of,
+    ruled,
+    steps,
+    waiting,
+    written,
+)
+
+OTP, BILLING, MARKETING = MessageClass.OTP, MessageClass.BILLING, MessageClass.MARKETING
+SENT = ruled(Kind.ACCEPTED, "accepted", message_id="SM1")
+
+
+def blocked(delivering: Delivering, key: bytes, on: bool = True) -> None:
+    delivering.world.tables["suppressions"][key] = suppressions.pack(on, NOW)
+
+
+def test_an_attempt_is_written_before_its_call_which_carries_the_rendered_message() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    work = delivering.announce(delivery, 5)
+    latest = delivering.latest(delivery)
+    assert (latest.state, latest.round, latest.number, latest.offset) == (State.STARTED, 1, 1, 5)
+    assert (latest.provider, latest.started_ms) == ("twilio", NOW)
+    message = work.message
+    assert (message.address, message.parts, message.ttl_s) == (PHONE, {"body": "Order 4711"}, DAY / 1000)
+    assert message.ref == f"{id_of()}.sms.1.1"
+    assert message.collapse_key == id_of()
+
+
+def test_nothing_but_the_attempt_is_written_before_a_call() -> None:
+    later, outbox = Delivering().run(delivered(a_delivery()))
+    assert (later, outbox.records, len(outbox.calls)) == (None, [], 1)
+
+
+def test_started_at_the_same_offset_is_unknown_and_makes_no_call() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    delivering.announce(delivery, 5)
+    _, outbox = delivering.run(delivered(delivery, 5))
+    assert outbox.calls == []
+    assert steps(outbox) == [("unknown", "outcome_unknown")]
+    assert delivering.latest(delivery).state == State.ENDED
+
+
+def test_another_offset_with_the_same_attempt_is_a_repeat_and_dropped() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    delivering.announce(delivery, 5)
+    later, outbox = delivering.run(delivered(delivery, 6))
+    assert (later, outbox.calls, outbox.records) == (None, [], [])
+    assert outbox.tally == {(metrics.REPEATS, ("high", "sms")): 1}
+
+
+def test_a_repeat_within_a_batch_is_dropped_too() -> None:
+    _, outbox = Delivering().run(delivered(a_delivery(), 5), delivered(a_delivery(), 6))
+    assert len(outbox.calls) == 1
+
+
+def test_an_otp_of_unknown_outcome_goes_once_more_with_the_same_code_and_then_never() -> None:
+    delivering, delivery = Delivering(), a_delivery(message_class=OTP, params={"number": "424242"})
+    first = delivering.announce(delivery, 5)
+    ((_, to, due, body),) = waiting(delivering.run(delivered(delivery, 5))[1])
+    assert (to, due) == ("sms_notifications.high", NOW + 1000)
+    again = msgspec.convert(body, Delivery)
+    assert (again.attempt, again.possible_duplicate) == (2, True)
+    second = delivering.announce(again, 6)
+    assert second.message.parts == first.message.parts == {"body": "Order 424242"}
+    outbox = delivering.settle(Outcome(second, ruled(Kind.AMBIGUOUS), NOW))
+    assert steps(outbox) == [("unknown", "outcome_unknown")]
+    assert waiting(outbox) == []
+    assert [tried["sent"] for tried in written(outbox, topics.DEAD_LETTERS)[0]["tried"]] == ["maybe", "maybe"]
+
+
+def test_an_otp_of_unknown_outcome_is_not_repeated_past_its_deadline() -> None:
+    delivering, delivery = Delivering(), a_delivery(message_class=OTP, deadline_ms=NOW + 1000)
+    delivering.announce(delivery, 5)
+    outbox = delivering.run(delivered(delivery, 5))[1]
+    assert steps(outbox) == [("unknown", "outcome_unknown")]
+    assert waiting(outbox) == []
+
+
+@pytest.mark.parametrize("kind", [MARKETING, MessageClass.TRANSACTIONAL, BILLING])
+@pytest.mark.parametrize("how", ["cut off", "ambiguous"])
+def test_what_may_have_been_sent_goes_to_the_dead_letters_and_is_never_repeated(kind: MessageClass, how: str) -> None:
+    delivering, delivery = Delivering(), a_delivery(message_class=kind)
+    work = delivering.announce(delivery, 5)
+    if how == "cut off":
+        outbox = delivering.run(delivered(delivery, 5))[1]
+    else:
+        outbox = delivering.settle(Outcome(work, ruled(Kind.AMBIGUOUS), NOW))
+    assert steps(outbox) == [("unknown", "outcome_unknown")]
+    (letter,) = written(outbox, topics.DEAD_LETTERS)
+    assert (letter["cause"], letter["tried"][0]["sent"]) == ("outcome_unknown", "maybe")
+    assert waiting(outbox) == []
+    assert delivering.run(delivered(delivery, 9))[1].calls == []
+
+
+RESULTS: dict[str, Result] = {
+    "sent": SENT,
+    "retryable": ruled(Kind.UNAVAILABLE),
+    "told to wait": ruled(Kind.THROTTLED, retry_after_s=60.0),
+    "refused": ruled(Kind.REJECTED_REQUEST),
+    "dead number": ruled(Kind.REJECTED_RECIPIENT, "dead_number", suppress=True),
+    "opted out": ruled(Kind.OPTED_OUT, "stop", suppress=True),
+    "unknown": ruled(Kind.AMBIGUOUS),
+}
+
+
+@pytest.mark.parametrize("how", RESULTS)
+@pytest.mark.parametrize("kind", [OTP, BILLING])
+def test_a_replay_says_again_exactly_what_followed_and_makes_no_call(kind: MessageClass, how: str) -> None:
+    delivering, delivery = Delivering(), a_delivery(message_class=kind)
+    followed = delivering.attempt(delivery, RESULTS[how], 5)
+    before = delivering.latest(delivery)
+    _, again = delivering.run(delivered(delivery, 5))
+    assert again.calls == []
+    assert sorted(again.records) == sorted(followed.records)
+    assert again.records != []
+    assert delivering.latest(delivery) == before
+
+
+def test_the_next_attempt_goes_after_a_retryable_outcome_and_only_then() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    ((_, _, _, body),) = waiting(delivering.attempt(delivery, ruled(Kind.UNAVAILABLE), 5))
+    second = msgspec.convert(body, Delivery)
+    assert second.attempt == 2
+    assert delivering.announce(second, 6).message.ref.endswith(".2")
+    ended = Delivering()
+    ended.attempt(delivery, SENT, 5)
+    assert ended.run(delivered(second, 6))[1].calls == []
+
+
+def test_past_its_deadline_a_delivery_is_expired_and_says_so() -> None:
+    _, outbox = Delivering().run(delivered(a_delivery(message_class=OTP, deadline_ms=NOW)))
+    assert outbox.calls == []
+    assert steps(outbox) == [("expired", "past_deadline")]
+    assert outbox.tally == {(metrics.ENDS, ("high", "sms", "expired", "past_deadline")): 1}
+
+
+@pytest.mark.parametrize("scope", ["sms", "*"])
+def test_a_suppressed_address_is_not_called(scope: str) -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    blocked(delivering, address_suppression("shop", delivery.address_hash, scope))
+    assert steps(delivering.run(delivered(delivery))[1]) == [("suppressed", "address_suppressed")]
+
+
+@pytest.mark.parametrize("channel", ["sms", "*"])
+@pytest.mark.parametrize("category", ["orders", "*"])
+def test_an_opt_out_by_user_channel_and_category_is_in_force(channel: str, category: str) -> None:
+    delivering = Delivering()
+    blocked(delivering, opt_out_suppression("shop", "anna", channel, category))
+    _, outbox = delivering.run(delivered(a_delivery()))
+    assert (outbox.calls, steps(outbox)) == ([], [("suppressed", "opted_out")])
+
+
+def test_a_suppression_of_others_or_one_lifted_forbids_nothing() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    blocked(delivering, address_suppression("bank", delivery.address_hash, "sms"))
+    blocked(delivering, address_suppression("shop", delivery.address_hash, "email"))
+    blocked(delivering, opt_out_suppression("shop", "anna", "email", "*"))
+    blocked(delivering, opt_out_suppression("shop", "anna", "sms", "news"))
+    blocked(delivering, opt_out_suppression("shop", "anna", "sms", "orders"), on=False)
+    assert delivering.announce(delivery)
+
+
+def test_a_stale_decision_goes_back_through_route_as_a_new_round_with_all_that_was_asked() -> None:
+    deadline = NOW + DAY
+    old = a_delivery(decided_at_ms=NOW - STALE_MS - 1, accepted_ms=NOW - 4 * DAY, deadline_ms=deadline, round=2)
+    delivering = Delivering()
+    _, outbox = delivering.run(delivered(old))
+    assert outbox.calls == []
+    ((topic, key, value, *_),) = outbox.records
+    assert (topic, key) == ("returns.high", b"anna")
+    world = delivering.world.knows()
+    back = Record(topic, partition_of(b"anna", PARTITIONS), 0, NOW, key, value)
+    (again,) = deliveries(world.route(back))
+    assert (again.notification_id, again.round, again.attempt, again.decided_at_ms) == (id_of(), 3, 1, NOW)
+    assert (again.deadline_ms, again.accepted_ms) == (deadline, NOW - 4 * DAY)
+    assert RING.open(again.params, id_of().encode()) == b'{"number":"4711"}'
+    assert delivering.announce(a_delivery(decided_at_ms=NOW - STALE_MS))
+
+
+def test_a_template_that_is_missing_or_bad_ends_the_delivery() -> None:
+    for shelf, reason in (({}, "no_template"), ({"order": Reason.BAD_TEMPLATE}, "bad_template")):
+        _, outbox = Delivering(shelf=dict(shelf)).run(delivered(a_delivery()))
+        assert (outbox.calls, steps(outbox)) == ([], [("dead", reason)])
+        assert [letter["cause"] for letter in written(outbox, topics.DEAD_LETTERS)] == [reason]
+
+
+def test_a_template_that_is_unavailable_is_asked_for_again_in_a_second_as_the_same_attempt() -> None:
+    delivering = Delivering(shelf={"order": Reason.TEMPLATE_UNAVAILABLE})
+    later, outbox = delivering.run(delivered(a_delivery()))
+    ((room, to, due, body),) = waiting(outbox)
+    assert (later, room, to, due) == (None, "1s", "sms_notifications.high", NOW + 1000)
+    assert (body["notification_id"], body.get("attempt", 1)) == (id_of(), 1)
+    delivering.shelf["order"] = TEMPLATE
+    assert delivering.announce(msgspec.convert(body, Delivery), 6)
+
+
+def test_a_template_under_way_hands_the_rest_of_the_batch_back_once() -> None:
+    delivering = Delivering(shelf={"order": TEMPLATE, "slow": None})
+    ready, slow = delivered(a_delivery(), 0), delivered(a_delivery(template_id="slow", notification_id=id_of("2")), 1)
+    broken = Record(ready.topic, 0, 2, NOW, b"id", b"{")
+    later, outbox = delivering.run(ready, slow, broken)
+    assert isinstance(later, Later)
+    assert (later.index, len(outbox.calls)) == (1, 1)
+    assert outbox.records == [], "the broken one is read again, and buried then"
+
+
+def test_params_that_a_template_lacks_end_the_delivery_without_a_call() -> None:
+    delivering = Delivering()
+    _, outbox = delivering.run(delivered(a_delivery(params={"other": "x"})))
+    assert (outbox.calls, steps(outbox)) == ([], [("dead", "bad_template")])
+
+
+def test_what_does_not_open_ends_the_delivery_without_a_call() -> None:
+    moved = a_delivery(params={"number": "1"}, notification_id=id_of("other"))
+    moved.notification_id = id_of()
+    _, outbox = Delivering().run(delivered(moved))
+    assert (outbox.calls, steps(outbox)) == ([], [("dead", "unreadable")])
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b"[" * 50_000, b"{}"])
+def test_a_record_that_cannot_be_read_is_buried_and_stops_nobody(value: bytes | None) -> None:
+    _, outbox = Delivering().run(Record("sms_notifications.high", 0, 7, NOW, b"id", value), delivered(a_delivery(), 8))
+    assert len(outbox.calls) == 1
+    assert [letter["position"] for letter in written(outbox, topics.DEAD_LETTERS)] == ["sms_notifications.high/0/7"]
+    assert written(outbox, topics.STATUSES)[0]["channel"] == "sms"
+
+
+async def called(delivering: Delivering, work: Any, result: Result = SENT) -> tuple[Outcome, list[Message]]:
+    made: list[Message] = []
+
+    async def send(provider: Provider, message: Message) -> tuple[Result, float]:
+        made.append(message)
+        return result, 0.01
+
+    return await caller(TWILIO, send, delivering.world.clock)(work, delivering.world.tables), made
+
+
+async def test_a_call_is_made_once_and_its_outcome_says_when_it_began() -> None:
+    delivering = Delivering()
+    work = delivering.announce(a_delivery())
+    delivering.world.clock.now += 7
+    outcome, made = await called(delivering, work)
+    assert (made, outcome.result, outcome.called_ms, outcome.stopped) == ([work.message], SENT, NOW + 7, Reason.NONE)
+
+
+async def test_an_opt_out_that_came_after_the_announcement_still_stops_the_call() -> None:
+    delivering = Delivering()
+    work = delivering.announce(a_delivery())
+    blocked(delivering, opt_out_suppression("shop", "anna", "sms", "*"))
+    outcome, made = await called(delivering, work)
+    assert (made, outcome.stopped, outcome.called_ms) == ([], Reason.OPTED_OUT, 0)
+    assert steps(delivering.settle(outcome)) == [("suppressed", "opted_out")]
+
+
+async def test_a_deadline_that_came_after_the_announcement_stops_the_call_too() -> None:
+    delivering = Delivering()
+    work = delivering.announce(a_delivery(deadline_ms=NOW + 10))
+    delivering.world.clock.now += 10
+    outcome, made = await called(delivering, work)
+    assert (made, outcome.stopped) == ([], Reason.PAST_DEADLINE)
+    assert steps(delivering.settle(outcome)) == [("expired", "past_deadline")]
+
+
+def test_a_call_cut_off_may_have_sent_and_one_never_begun_has_not() -> None:
+    work = Delivering().announce(a_delivery())
+    assert abandon(work, started=True).result is CUT_OFF
+    assert abandon(work, started=False).result is NOT_STARTED
+    assert abandon(work, started=False).called_ms == 0
+
+
+def test_a_call_never_begun_is_tried_again() -> None:
+    delivering = Delivering(lane=Lane.LOW)
+    work = delivering.announce(a_delivery(message_class=MARKETING))
+    ((_, to, _, body),) = waiting(delivering.settle(abandon(work, started=False)))
+    assert (to, body["attempt"]) == ("sms_notifications.low", 2)

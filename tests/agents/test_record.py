@@ -1,0 +1,60 @@
+"""record: statuses become one row each, gathered; preferences become the user's channels."""
+
+from typing import Any
+
+import msgspec
+
+from agents.record import FOLD_FOR_MS, Write, WritePreference, record, record_preferences
+from agents.stage import Outbox
+from schemas.records import Status, encode
+from schemas.vocabulary import Step
+from tests.agents.world import NOW, Record, World
+
+
+def status(step: Step, id_: str = "n1", **fields: Any) -> bytes:
+    told = {"tenant": "shop", "user_id": "anna", "at_ms": NOW, "position": "t/0/0", "accepted_ms": NOW}
+    return encode(Status(notification_id=id_, step=step, **told | fields))
+
+
+def run(world: World, *values: bytes | None) -> list[Write]:
+    outbox, batch = Outbox(), [Record("statuses", 0, place, NOW, b"n1", value) for place, value in enumerate(values)]
+    record(world.clock)(batch, world.tables, outbox)
+    assert outbox.records == []
+    return [call for call in outbox.calls if isinstance(call, Write)]
+
+
+def test_a_batch_writes_each_row_once_as_it_stands_at_its_end() -> None:
+    (first, second) = run(
+        World(), status(Step.ROUTED), status(Step.ROUTED, "n2"), status(Step.RETRYING), status(Step.SENT)
+    )
+    assert (first.row.notification_id, first.row.step, first.row.public) == ("n1", "sent", "SENT")
+    assert (second.row.notification_id, second.row.public) == ("n2", "PENDING")
+
+
+def test_a_duplicate_and_a_repeat_and_a_lower_rank_write_nothing() -> None:
+    world = World()
+    assert len(run(world, status(Step.SENT))) == 1
+    assert run(world, status(Step.DUPLICATE), status(Step.SENT), status(Step.ROUTED), status(Step.RETRYING)) == []
+
+
+def test_a_decision_about_no_notification_and_a_tombstone_write_nothing() -> None:
+    assert run(World(), status(Step.DEAD, ""), None) == []
+
+
+def test_a_row_whose_fold_is_forgotten_is_written_under_a_condition() -> None:
+    world = World()
+    (late,) = run(world, status(Step.SENT, accepted_ms=NOW - FOLD_FOR_MS - 1))
+    assert late.conditional
+    (known,) = run(World(), status(Step.SENT, accepted_ms=NOW - FOLD_FOR_MS))
+    assert not known.conditional
+
+
+def test_of_a_user_s_preferences_in_a_batch_the_latest_is_written_and_the_unreadable_left_out() -> None:
+    def told(user: str, version: int) -> bytes:
+        return msgspec.json.encode({"tenant": "shop", "user_id": user, "version": version})
+
+    values = [told("anna", 1), b"{", None, told("bert", 1), told("anna", 2)]
+    outbox = Outbox()
+    record_preferences([Record("preferences", 0, n, NOW, None, v) for n, v in enumerate(values)], {}, outbox)
+    calls = [call.preference for call in outbox.calls if isinstance(call, WritePreference)]
+    assert [(told.user_id, told.version) for told in calls] == [("anna", 2), ("bert", 1)]

@@ -1,0 +1,20 @@
+"""Host flows in one process, as `carillon worker` does: `python worker.py route.high record`; settings: CARILLON_*."""
+
+import sys
+
+from flows import logs, roster
+from flows.engine.process import Host, run
+from flows.settings import Settings
+
+if __name__ == "__main__":
+    settings = Settings.from_environment()
+    logs.configure()
+    host = Host(
+        settings.worker,
+        settings.kafka,
+        settings.state,
+        settings.ring(),
+        settings.metrics_host,
+        settings.metrics_port,
+    )
+    run(roster.build(sys.argv[1:], settings), host)

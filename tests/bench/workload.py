@@ -1,0 +1,165 @@
+"""What is sent in a benchmark, and what must come of it: pure functions of a number, so any process can tell.
+
+Event `i` of a run always is the same bytes for the same user; which channel it must reach follows here from a rule of
+its own, written without the code under test.
+
+    python workload.py RATE SECONDS START PHASE USERS MIX    the open-loop generator, in its own process
+"""
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from functools import cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from measure import say
+from rig import producer
+
+from schemas.records import Address, OptOut, Preference, encode
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane
+from tables.preferences import context
+
+TENANT = "acme"
+TEMPLATE = "bench"
+REPEATS_OF_500_000 = 25_134
+"""So many of 500,000 events are repeats, which leaves 474,866 distinct."""
+_CATEGORIES = ("news", "orders", "login")
+_ASKED = ("sms", "email", "best")
+_ADDRESSES = {"push": "device-token-{:012d}", "sms": "+4917{:08d}", "email": "u{}@example.org"}
+_MIX = ("otp", *("transactional",) * 5, "billing", *("marketing",) * 3)
+"""10 % OTP, 50 % transactional, 10 % billing, 30 % marketing."""
+MIXES = {"all": _MIX, "high": _MIX[:7]}
+
+
+class Event(NamedTuple):
+    """One event: Kafka key, bytes, idempotency key, lane, and the channel it must reach (None: none)."""
+
+    user: bytes
+    body: bytes
+    key: str
+    lane: Lane
+    channel: str | None
+
+
+def opted_out(user: int) -> bool:
+    """Every fifth user wants no news by SMS."""
+    return user % 5 == 0
+
+
+def event(number: int, users: int, phase: str = "b", mix: str = "high") -> Event:
+    """Event `number` of a phase."""
+    key, kinds = f"{phase}-{number:09d}", MIXES[mix]
+    draw = int.from_bytes(blake2b(key.encode(), digest_size=16).digest())
+    draw, user = divmod(draw, users)
+    draw, kind_ = divmod(draw, len(kinds))
+    draw, asked_ = divmod(draw, len(_ASKED))
+    kind, asked, category = kinds[kind_], _ASKED[asked_], _CATEGORIES[draw % len(_CATEGORIES)]
+    body = {
+        "tenant": TENANT,
+        "idempotency_key": key,
+        "user_id": f"user-{user}",
+        "class": kind,
+        "channels": asked,
+        "category": category,
+        "template_id": TEMPLATE,
+        "params": {"name": f"Anna {user}", "code": f"{number % 1_000_000:06d}"},
+        "produced_at": "2026-01-01T00:00:00.000Z",
+    }
+    refused = asked == "sms" and category == "news" and opted_out(user)
+    channel = None if refused else "push" if asked == "best" else asked
+    lane = Lane.LOW if kind == "marketing" else Lane.HIGH
+    return Event(f"user-{user}".encode(), msgspec.json.encode(body), key, lane, channel)
+
+
+def backlog(count: int, users: int) -> Iterator[Event]:
+    """`count` events of the high lane, some of them repeats of earlier ones, byte for byte."""
+    for place in range(count):
+        yield event(_origin(place), users)
+
+
+def _is_repeat(place: int) -> bool:
+    return (place + 1) * REPEATS_OF_500_000 // 500_000 > place * REPEATS_OF_500_000 // 500_000
+
+
+def _origin(place: int) -> int:
+    if not _is_repeat(place):
+        return place
+    earlier = random.Random(place).randrange(place)
+    return earlier - 1 if _is_repeat(earlier) else earlier
+
+
+@cache
+def expected(count: int, users: int) -> dict[str, int]:
+    """How many distinct deliveries each channel must get of a backlog."""
+    found = dict.fromkeys(_ADDRESSES, 0)
+    for place in range(count):
+        if not _is_repeat(place) and (channel := event(place, users).channel) is not None:
+            found[channel] += 1
+    return found
+
+
+def preferences(users: int, ring: KeyRing) -> Iterator[tuple[bytes, bytes]]:
+    """Key and record of every user: a device, a number and a mailbox, sealed as our own tools write them."""
+    for number in range(users):
+        user = f"user-{number}"
+        bound = context(TENANT, user)
+        addresses = []
+        for channel, form in _ADDRESSES.items():
+            text = form.format(number)
+            hashed = ring.address_hash(TENANT, text)
+            addresses.append(Address(channel=channel, sealed=ring.seal(text.encode(), bound), hash=hashed))
+        outs = [OptOut(channel="sms", category="news")] if opted_out(number) else []
+        record = Preference(tenant=TENANT, user_id=user, version=1, addresses=addresses, opt_outs=outs)
+        yield user.encode(), encode(record)
+
+
+def fill(brokers: str, topic: str, records: Iterator[tuple[bytes, bytes]]) -> int:
+    """Write (key, value) records as fast as they go; returns how many."""
+    writer, count = producer(brokers), 0
+    for key, value in records:
+        while True:
+            try:
+                writer.produce(topic, value, key)
+                break
+            except BufferError:
+                writer.poll(0.1)
+        count += 1
+        if count % 2000 == 0:
+            writer.poll(0)
+    if writer.flush(120):
+        raise TimeoutError(f"{topic} was not written within 120 s")
+    return count
+
+
+def generate(brokers: str, rate: int, seconds: float, start: float, phase: str, users: int, mix: str) -> str:
+    """Write event i at start + i / rate, whatever happens; returns how late the worst was and what it cost, as JSON."""
+    writer, total, number, late = producer(brokers, linger_ms=1.0), int(rate * seconds), 0, 0.0
+    while number < total:
+        due = start + number / rate
+        now = time.time()
+        if now < due:
+            writer.poll(0)
+            time.sleep(min(0.002, due - now))
+            continue
+        late = max(late, now - due)
+        made = event(number, users, phase, mix)
+        writer.produce(f"notifications.{made.lane}", made.body, made.user)
+        number += 1
+        if number % 64 == 0:
+            writer.poll(0)
+    if writer.flush(60):
+        raise TimeoutError("the generator's events were not written within 60 s")
+    cost = {"events": number, "late_ms": round(late * 1000, 1), "cpu_s": round(time.process_time(), 2)}
+    return json.dumps(cost)
+
+
+if __name__ == "__main__":
+    rate_, seconds_, start_, phase_, users_, mix_ = sys.argv[1:]
+    kafka = os.environ["CARILLON_KAFKA"]
+    say(generate(kafka, int(rate_), float(seconds_), float(start_), phase_, int(users_), mix_))

@@ -1,0 +1,188 @@
+"""Is the high lane deaf to a marketing blast, and does an opt-out overtake it?
+
+    make chaos-lanes [BACKLOG=1000000] [SECONDS=60] [RATE=50] [WATCHED=10] [P99_MS=150]
+
+A backlog of marketing drains through low-lane workers while OTPs come at RATE a second and, one after another, WATCHED
+users whose messages still wait in it opt out. Read from the sandbox's ledger: the last call to each of them after the
+acknowledgement of the opt-out, and the time of each OTP from due to read, before and during the blast. A JSON summary
+is the last line on stdout; exit code 1 if a call came more than 2 s after an opt-out, an OTP was lost, or its p99 during
+the blast is over P99_MS.
+"""
+
+import json
+import sys
+import time
+from collections import defaultdict
+from hashlib import sha256
+from threading import Thread
+from typing import Any
+
+from audit import Audit, examples
+from confluent_kafka import Producer
+from harness import PARTITIONS, ChaosError, Rig, log, option
+from traffic import TENANT, user, write_people
+
+from schemas.keys import notification_id
+from schemas.vocabulary import Lane
+
+IN_FORCE_S = 2.0
+QUIET_S = 15
+CALL_MS = 20
+USERS = 5_000
+HIGH = ("route.high", "deliver.push.high", "deliver.sms.high", "deliver.email.high", "retry.high")
+LOW = tuple(flow.replace("high", "low") for flow in HIGH)
+
+
+def phone(watched: int) -> str:
+    """The number of a watched user, which nobody else has."""
+    return f"+4916{watched:08d}"
+
+
+def preference(watched: int, *, out: bool) -> bytes:
+    """The preference of a watched user, before and after opting out of everything."""
+    addresses = [{"channel": "sms", "address": phone(watched)}]
+    person = {"tenant": TENANT, "user_id": f"watched-{watched}", "version": 1 + out, "addresses": addresses}
+    return json.dumps(person | {"opt_outs": [{"channel": "*", "category": "*", "out": True}] if out else []}).encode()
+
+
+def request(user_id: str, key: str, kind: str, channel: str) -> bytes:
+    """A sound request."""
+    asked = {"tenant": TENANT, "user_id": user_id, "idempotency_key": key, "class": kind, "category": "news"}
+    return json.dumps(asked | {"channels": channel, "template_id": "code", "params": {"code": key}}).encode()
+
+
+class Stream(Thread):
+    """OTPs on a fixed schedule: one that is sent late is late, whatever held it up."""
+
+    def __init__(self, producer: Producer, name: str, rate: int, seconds: float) -> None:
+        super().__init__(name=name, daemon=True)
+        self._producer, self._rate, self._count = producer, rate, int(rate * seconds)
+        self.due: dict[str, float] = {}
+        """Epoch seconds at which each notification was to be sent."""
+
+    def run(self) -> None:
+        """Send them all."""
+        began = time.time() + 0.1
+        for number in range(self._count):
+            due, person, key = began + number / self._rate, user(number % USERS), f"{self.name}-{number}"
+            time.sleep(max(0.0, due - time.time()))
+            self._producer.produce("notifications.high", request(person, key, "otp", "sms"), person.encode())
+            self._producer.poll(0)
+            self.due[notification_id(TENANT, Lane.HIGH, person, key)] = due
+        self._producer.flush(30)
+
+
+def blast(producer: Producer, count: int, watched: int) -> None:
+    """The backlog: every twentieth message is for a watched user, by SMS; the others by SMS or email."""
+    for number in range(count):
+        if number % 20 == 0:
+            person, channel = f"watched-{number // 20 % watched}", "sms"
+        else:
+            person, channel = user(number % USERS), ("sms", "email")[number % 2]
+        producer.produce("notifications.low", request(person, f"m-{number}", "marketing", channel), person.encode())
+        if number % 1000 == 0:
+            producer.poll(0)
+    if producer.flush(300):
+        raise ChaosError("the broker did not take the backlog within 300 s")
+
+
+def opt_out(producer: Producer, watched: int) -> float:
+    """Opt a watched user out of everything; returns when that was acknowledged (epoch seconds)."""
+    acked: list[float] = []
+    person = f"watched-{watched}"
+    producer.produce(
+        "preferences", preference(watched, out=True), person.encode(), on_delivery=lambda *_: acked.append(time.time())
+    )
+    producer.flush(10)
+    return acked[0]
+
+
+def waiting(rig: Rig) -> dict[str, int]:
+    """Low-lane records that still wait to be routed, and to be delivered by SMS."""
+    reads = {"route.low": ["notifications.low"], "deliver.sms.low": ["sms_notifications.low"]}
+    found: dict[str, int] = defaultdict(int)
+    for (flow, _, _), (committed, end) in rig.lag(reads).items():
+        found[flow] += end - max(0, committed)
+    return dict(found)
+
+
+def run(backlog: int, seconds: int, rate: int, watched: int, p99_ms: int) -> Audit:
+    """The whole run and what came of it."""
+    with Rig(("kafka", "s3", "sandbox"), large=backlog > 100_000) as rig:
+        rig.behave(CALL_MS)
+        writer, prompt = rig.producer(), rig.producer(linger_ms=0)
+        write_people(writer, USERS)
+        for number in range(watched):
+            writer.produce("preferences", preference(number, out=False), f"watched-{number}".encode())
+        writer.flush(30)
+        rig.worker("high", *HIGH).wait_ready()
+        quiet = Stream(prompt, "quiet", rate, QUIET_S)
+        quiet.start()
+        quiet.join()
+        began = time.monotonic()
+        blast(writer, backlog, watched)
+        log(f"{backlog} marketing messages wait after {time.monotonic() - began:.0f} s")
+        rig.worker("low", *LOW).wait_ready()
+        busy = Stream(prompt, "busy", rate, seconds)
+        busy.start()
+        time.sleep(seconds / 4)
+        before, acked = waiting(rig), []
+        for number in range(watched):
+            acked.append(opt_out(prompt, number))
+            time.sleep(max(0.5, seconds / 2 / watched))
+        busy.join()
+        time.sleep(IN_FORCE_S + 1.0)
+        after = waiting(rig)
+        for worker in rig.workers:
+            worker.check()
+        rows = rig.ledger()
+    result = Audit()
+    result.figures |= {"backlog": backlog, "waiting_at_first_opt_out": before, "waiting_at_the_end": after}
+    _opt_outs(result, rows, acked, after)
+    _latency(result, rows, {"quiet": quiet, "busy": busy}, p99_ms)
+    return result
+
+
+def _opt_outs(result: Audit, rows: list[dict[str, Any]], acked: list[float], waits: dict[str, int]) -> None:
+    numbers = {sha256(phone(number).encode()).hexdigest(): number for number in range(len(acked))}
+    calls = defaultdict(list)
+    for row in rows:
+        if row["to_hash"] in numbers:
+            calls[numbers[row["to_hash"]]].append(row["t"] - acked[numbers[row["to_hash"]]])
+    lasts = [round(max(calls[number], default=-1e9), 3) for number in range(len(acked))]
+    result.figures["last_call_after_opt_out_s"] = {"each": lasts, "worst": max(lasts)}
+    result.figures["calls_a_s_before_opt_out"] = round(sum(-3 < at <= 0 for at in sum(calls.values(), [])) / 3 / len(acked), 1)
+    result.expect_none("called_after_opt_out", ((number, at) for number, at in enumerate(lasts) if at > IN_FORCE_S))
+    result.expect_none("not_called_before_opt_out", [number for number in range(len(acked)) if min(calls[number], default=1) > 0])
+    result.expect_none("backlog_gone_too_soon", [] if waits.get("deliver.sms.low") else [waits])
+
+
+def _latency(result: Audit, rows: list[dict[str, Any]], streams: dict[str, Stream], p99_ms: int) -> None:
+    called: dict[str, float] = {}
+    for row in rows:
+        called.setdefault(row["ref"].split(".")[0], row["t"])
+    for name, stream in streams.items():
+        took = sorted((called[id_] - due) * 1000 for id_, due in stream.due.items() if id_ in called)
+        figures = {f"p{share:g}": round(took[min(len(took) - 1, int(len(took) * share / 100))], 1) for share in (50, 99, 99.9)}
+        result.figures[f"otp_{name}_ms"] = figures | {"worst": round(took[-1], 1), "count": len(took)}
+        result.expect_none(f"otp_{name}_lost", set(stream.due) - set(called))
+    found = result.figures["otp_busy_ms"]["p99"]
+    result.expect_none("otp_p99_over_limit", [found] if found > p99_ms else [])
+
+
+def main() -> int:
+    """One run; returns the exit code."""
+    wishes = {"BACKLOG": 1_000_000, "SECONDS": 60, "RATE": 50, "WATCHED": 10, "P99_MS": 150}
+    try:
+        result = run(*(option(name, default) for name, default in wishes.items()))
+    except ChaosError as error:
+        sys.stdout.write(json.dumps({"faults": ["aborted"], "why": str(error)}) + "\n")
+        return 1
+    if not result.clean:
+        sys.stdout.write(examples(result) + "\n")
+    sys.stdout.write(json.dumps({**result.figures, "partitions": PARTITIONS, "faults": sorted(result.faults)}) + "\n")
+    return 0 if result.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Grow routing from one worker to two and four under load and shrink it again: nothing lost, nothing written twice.
+
+    make chaos-scale [EVENTS=300000] [STEP=15] [SEED=1]
+
+STEP is seconds under load at each size. A JSON summary is the last line on stdout; exit code 1 on any difference from
+the oracle, or if a rebalance or an orderly end wrote a delivery twice.
+"""
+
+import json
+import sys
+import time
+from typing import Any
+
+from audit import Audit, audit, examples
+from harness import ChaosError, Rig, log, option
+from traffic import Upstream, events, write_preferences
+
+SIZES = (1, 2, 4, 2, 1)
+DRAIN_S = 240.0
+
+
+def resize(rig: Rig, size: int) -> float:
+    """Start or end workers until there are `size`; returns the seconds until the new ones work."""
+    running = [worker for worker in rig.workers if "route.high" in worker.flows and worker.running]
+    for worker in running[size:]:
+        worker.terminate()
+    idle = [worker for worker in rig.workers if "route.high" in worker.flows and not worker.running]
+    made = idle[: max(0, size - len(running))]
+    for worker in made:
+        worker.start()
+    while len(running) + len(made) < size:
+        made.append(rig.worker(f"route-{len(rig.workers)}", "route.high"))
+    return max((worker.wait_ready() for worker in made), default=0.0)
+
+
+def run(seed: int, count: int, step_s: float, users: int) -> Audit:
+    """Every size in turn, then the audit."""
+    steps: list[dict[str, Any]] = []
+    with Rig(large=count > 100_000) as rig:
+        write_preferences(rig.producer(), seed, users)
+        upstream = Upstream(rig.producer(), events(seed, count, users), count // 10, count * 0.9 / (len(SIZES) * step_s))
+        upstream.start()
+        upstream.backlog.wait()
+        rig.worker("retry", "retry.high")
+        for size in SIZES:
+            ready_s = resize(rig, size)
+            log(f"{size} routing workers, ready after {ready_s:.1f} s")
+            steps.append({"workers": size, "ready_s": round(ready_s, 1)})
+            time.sleep(step_s)
+        upstream.join()
+        drained_s = rig.drain(("route.high", "retry.high"), DRAIN_S)
+        result = audit(rig)
+    if result.figures["re_emitted"]:
+        result.faults["re_emitted"] = [result.figures["re_emitted"]]
+    result.figures |= {"seed": seed, "steps": steps, "drained_s": round(drained_s, 1)}
+    return result
+
+
+def main() -> int:
+    """One run; returns the exit code."""
+    count = option("EVENTS", 300_000)
+    try:
+        result = run(option("SEED", 1), count, option("STEP", 15), option("USERS", max(100, count // 10)))
+    except ChaosError as error:
+        sys.stdout.write(json.dumps({"faults": ["aborted"], "why": str(error)}) + "\n")
+        return 1
+    if not result.clean:
+        sys.stdout.write(examples(result) + "\n")
+    sys.stdout.write(json.dumps({**result.figures, "faults": sorted(result.faults)}) + "\n")
+    return 0 if result.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""The chaos runs in short: each script as `make` runs it, small, its figures shown and held to their bounds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parent.parent
+
+
+def run(script: str, **options: str) -> dict[str, Any]:
+    """Run a script to its end and return the summary it ends with; fails, with all it said, on a non-zero exit."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options}
+    done = subprocess.run(
+        [sys.executable, str(HERE / script)], env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    sys.stdout.write(done.stdout)
+    assert done.returncode == 0, f"{script} {options} failed:\n{done.stdout}\n{done.stderr}"
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.timeout(180)
+def test_two_routing_workers_under_kill_and_restart_lose_nothing_and_let_no_repeat_through() -> None:
+    (seed,) = run("route.py", SEED="1", EVENTS="20000", FAULTS="4")["seeds"]
+    assert seed["inputs"] == 20_000
+    assert seed["drained_s"] < 60
+
+
+@pytest.mark.timeout(180)
+def test_routing_workers_that_end_in_order_write_nothing_twice() -> None:
+    (seed,) = run("route.py", SEED="2", EVENTS="8000", FAULTS="3", KINDS="term")["seeds"]
+    assert seed["re_emitted"] == seed["decided_again"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_killed_delivery_workers_repeat_only_flagged_otps_and_every_delivery_ends_once() -> None:
+    found = run("deliver.py", SEED="1", EVENTS="3000", KILLS="2", RATE="200")
+    assert found["hurts"] == 2
+    assert set(found["called_again_by_class"]) <= {"otp"}
+    assert found["called_again_per_kill_at_most"] <= 64
+
+
+@pytest.mark.timeout(180)
+def test_growing_to_four_routing_workers_and_back_loses_and_doubles_nothing() -> None:
+    found = run("scale.py", SEED="1", EVENTS="6000", STEP="2")
+    assert [step["workers"] for step in found["steps"]] == [1, 2, 4, 2, 1]
+    assert found["re_emitted"] == found["decided_again"] == 0
+
+
+@pytest.mark.timeout(240)
+def test_an_opt_out_overtakes_a_marketing_backlog_that_no_otp_waits_behind() -> None:
+    """Its latency has no bound here: the machine runs the other tests too. `make chaos-lanes` measures it."""
+    found = run("lanes.py", BACKLOG="20000", SECONDS="8", WATCHED="3", P99_MS="60000")
+    assert found["last_call_after_opt_out_s"]["worst"] <= 2.0
+    assert found["otp_busy_ms"]["count"] == 400

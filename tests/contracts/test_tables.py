@@ -1,0 +1,131 @@
+"""What every table promises, for each file in tables/ and each tap that remembers something."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import agents.taps
+import tables
+from agents.provider_reading import LONGEST_WAIT_S
+from agents.record import FOLD_FOR_MS
+from flows import roster
+from schemas import topics
+from schemas.discovery import modules
+from schemas.keys import address_suppression, user_key
+from schemas.sealing import KeyRing
+from schemas.topics import Cleanup
+from schemas.vocabulary import Lane
+from tables.dedup import WINDOW_S
+from tables.table import Kind, Table
+
+OWN = [found for found in modules(tables) if hasattr(found, "TABLE")]
+MODULES = OWN + [
+    tap for tap in modules(agents.taps) if hasattr(tap, "TABLE") and tap.TABLE not in [found.TABLE for found in OWN]
+]
+RULES_S = {"dedup": WINDOW_S, "attempts": LONGEST_WAIT_S, "progress": FOLD_FOR_MS / 1000}
+"""What a table must remember at least: the window, the longest wait between attempts, the age of a fold."""
+
+every_table = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.TABLE.name)
+
+
+def a_ring() -> KeyRing:
+    """A ring whose nonces come again, so that equal calls give equal bytes."""
+    return KeyRing({1: bytes(32)}, bytes(32), randomness=bytes)
+
+
+def an_example(kind: Any) -> Any:
+    """A value of a type as msgspec describes it, every field filled in."""
+    match kind:
+        case msgspec.inspect.StructType():
+            return kind.cls(**{each.name: an_example(each.type) for each in kind.fields})
+        case msgspec.inspect.ListType():
+            return [an_example(kind.item_type)] * 2
+        case msgspec.inspect.StrType():
+            return "text"
+        case msgspec.inspect.BytesType():
+            return b"\x00bytes"
+        case msgspec.inspect.BoolType():
+            return True
+    return 7
+
+
+def test_there_are_tables() -> None:
+    assert {"dedup", "preferences", "attempts", "suppressions", "progress"} <= {m.TABLE.name for m in MODULES}
+
+
+@every_table
+def test_a_table_is_named_like_its_file(module: ModuleType) -> None:
+    assert module.TABLE.name == module.__name__.rpartition(".")[2]
+
+
+@every_table
+def test_a_table_says_where_its_truth_is(module: ModuleType) -> None:
+    table: Table = module.TABLE
+    if table.kind is Kind.CHANGELOGGED:
+        assert (table.source, table.fold) == (None, None)
+        assert table.keep_s is not None, "an entry that stays for ever makes its changelog grow for ever"
+    else:
+        assert table.source is not None
+        assert table.source.cleanup is Cleanup.COMPACT
+        assert table.fold is not None
+        assert table.keep_s is None
+
+
+@every_table
+def test_a_table_keeps_its_entries_longer_than_its_rule_needs_them_and_its_changelog_as_long(
+    module: ModuleType,
+) -> None:
+    table: Table = module.TABLE
+    if table.kind is Kind.CHANGELOGGED:
+        assert (table.keep_s or 0) >= RULES_S.get(table.name, 0)
+        logs = [t for t in roster.topics() if t.name.endswith(f"-{table.name}-changelog")]
+        assert logs
+        assert {log.retention_s for log in logs} == {table.keep_s}
+
+
+@every_table
+def test_an_entry_survives_packing_and_comes_out_the_same_each_time(module: ModuleType) -> None:
+    decoder = getattr(getattr(module, "unpack", None), "__self__", None)
+    if isinstance(decoder, msgspec.msgpack.Decoder):
+        entry = an_example(msgspec.inspect.type_info(decoder.type))
+        assert module.unpack(module.pack(entry)) == entry
+        assert module.pack(entry) == module.pack(entry)
+
+
+FOLDED = [module for module in MODULES if module.TABLE.fold is not None]
+SOME = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+FIELDS = ["tenant", "user_id", "version", "addresses", "opt_outs", "channel", "key", "blocked", "reason", "since_ms"]
+JSON = st.recursive(
+    SOME, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner), max_leaves=12
+)
+HUGE = {"tenant": "t", "user_id": "u", "key": "k", "blocked": True, "reason": "r"}
+
+
+@pytest.mark.parametrize("fold", [module.TABLE.fold for module in FOLDED], ids=[m.TABLE.name for m in FOLDED])
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=20), st.binary(max_size=60) | JSON.map(msgspec.json.encode) | st.none())
+@example(b"", b"[" * 50_000)
+@example(b"", b'{"x":' + b"[" * 50_000)
+@example(b"", msgspec.json.encode({**HUGE, "version": 2**63 - 1, "since_ms": 2**63 - 1}))
+@example(b"", msgspec.json.encode({**HUGE, "version": -(2**63), "since_ms": -(2**63)}))
+@example(b"", b'{"tenant":"t","user_id":"u","version":99999999999999999999999999}')
+@example(b"", b'{"key":"k","blocked":true,"reason":"r","since_ms":99999999999999999999999999}')
+def test_a_fold_takes_anything_and_gives_the_same_each_time(
+    fold: Callable[..., tuple[bytes, bytes | None] | None], key: bytes, value: bytes | None
+) -> None:
+    found = fold(key, value, a_ring())
+    assert found == fold(key, value, a_ring())
+    if found is not None:
+        assert isinstance(found[0], bytes)
+        assert found[1] is None or isinstance(found[1], bytes)
+
+
+def test_no_key_of_a_table_leaves_its_tenant() -> None:
+    assert user_key("shop", "anna") != user_key("bank", "anna")
+    assert address_suppression("shop", "hash", "*") != address_suppression("bank", "hash", "*")
+    assert topics.returns(Lane.HIGH).key == "user_id"

@@ -1,0 +1,128 @@
+"""From `carillon prefer` and `send` through a running worker to `carillon trace` and `dlq`."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from flows.upstream import Upstream
+from schemas import topics
+from schemas.vocabulary import Lane
+
+Carillon = Callable[..., Result]
+Until = Callable[..., str]
+NUMBER, CODE = "+4917600004711", "918273"
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+@pytest.fixture
+def user(carillon: Carillon, prepared: dict[str, str]) -> str:
+    """A user who can be reached by SMS and wants no news."""
+    name = f"user-{uuid.uuid4().hex}"
+    done = carillon("prefer", "--user", name, "--address", f"sms={NUMBER}", "--opt-out", "sms/news", env=prepared)
+    assert done.output.startswith("preferences/")
+    return name
+
+
+def send(carillon: Carillon, prepared: dict[str, str], user: str, *more: str) -> list[tuple[str, str]]:
+    """Ids and positions of what was written."""
+    base = ("send", "--user", user, "--template", "otp", "--class", "otp", "--channel", "sms")
+    done = carillon(*base, "--param", f"code={CODE}", *more, env=prepared)
+    assert done.exit_code == 0, done.output
+    return [(id_, position) for id_, position in (line.split() for line in done.output.splitlines())]
+
+
+def test_a_notification_is_traced_from_its_decision_to_the_row_in_the_store(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str
+) -> None:
+    [(id_, position)] = send(carillon, prepared, user)
+    assert position.startswith("notifications.high/")
+    said = until("Row: status SENT", "trace", id_, env=prepared)
+    steps = [line.split()[4] for line in said.splitlines()[1:3]]
+    assert steps == ["routed", "sent"]
+    assert "twilio" in said
+
+
+def test_a_trace_shows_neither_address_nor_code_nor_user(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str
+) -> None:
+    [(id_, _)] = send(carillon, prepared, user)
+    said = until("Row: status SENT", "trace", id_, env=prepared)
+    assert not any(secret in said for secret in (NUMBER, CODE, user))
+
+
+def test_the_same_key_is_sent_once_and_told_as_a_duplicate(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str
+) -> None:
+    first = send(carillon, prepared, user, "--key", "order-1")
+    again = send(carillon, prepared, user, "--key", "order-1")
+    assert first[0][0] == again[0][0]
+    said = until("same_request", "trace", first[0][0], env=prepared)
+    said = until("Row: status SENT", "trace", first[0][0], env=prepared)
+    assert said.count(" sent ") == 1
+
+
+def test_count_asks_for_so_many_under_keys_of_their_own(
+    carillon: Carillon, prepared: dict[str, str], user: str
+) -> None:
+    assert len({id_ for id_, _ in send(carillon, prepared, user, "--count", "5")}) == 5
+
+
+def test_an_opt_out_is_told_as_the_reason(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str
+) -> None:
+    [(id_, _)] = send(carillon, prepared, user, "--category", "news")
+    until("suppressed                              opted_out", "trace", id_, env=prepared)
+
+
+def test_an_unknown_id_is_an_error_that_says_where_ids_come_from(carillon: Carillon, prepared: dict[str, str]) -> None:
+    done = carillon("trace", "nobody-knows", env=prepared)
+    assert done.exit_code == 2
+    assert "`carillon send` prints ids" in done.stderr
+
+
+def test_a_delivery_that_died_is_listed_and_opened_only_on_request(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str
+) -> None:
+    base = ("send", "--user", user, "--template", "no-such", "--class", "otp", "--channel", "sms")
+    id_ = carillon(*base, "--param", f"code={CODE}", env=prepared).output.split()[0]
+    listed = until(id_, "dlq", "ls", "--cause", "no_template", env=prepared)
+    assert "sms_notifications.high/" in listed
+    shown = carillon("dlq", "show", id_, env=prepared).output
+    assert "no_template" in shown
+    opened = carillon("dlq", "show", id_, "--open", env=prepared).output
+    for secret in (NUMBER, CODE, user):
+        assert secret not in listed + shown
+        assert secret in opened
+    assert f"carillon dlq show {position_of(shown)}" in carillon("trace", id_, env=prepared).output
+
+
+def position_of(shown: str) -> str:
+    return next(line.split()[1] for line in shown.splitlines() if line.startswith("position"))
+
+
+def test_a_broken_record_is_found_by_its_position_and_opened_as_it_was(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str
+) -> None:
+    upstream, places = Upstream(prepared["CARILLON_KAFKA"]), []
+    broken = f'{{"user_id": "{user}", "params": {{"code": "{CODE}"'.encode()
+    upstream.write(
+        topics.notifications(Lane.HIGH).name, user, broken, lambda m: places.append(f"{m.partition()}/{m.offset()}")
+    )
+    upstream.flush()
+    position = f"notifications.high/{places[0]}"
+    listed = until(position, "dlq", "ls", "--limit", "500", env=prepared)
+    shown = carillon("dlq", "show", position, env=prepared).output
+    assert "unreadable" in shown
+    assert CODE not in listed + shown
+    assert broken.decode() in carillon("dlq", "show", position, "--open", env=prepared).output
+
+
+def test_a_letter_that_is_not_there_is_an_error_that_names_the_list(
+    carillon: Carillon, prepared: dict[str, str]
+) -> None:
+    done = carillon("dlq", "show", "notifications.high/0/99999999", env=prepared)
+    assert done.exit_code == 2
+    assert "`carillon dlq ls` lists them" in done.stderr

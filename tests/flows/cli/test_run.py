@@ -1,0 +1,115 @@
+"""`carillon run`: workers that come back under their ids, and none that outlives it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+READY_S, AGAIN_S = 60.0, 15.0
+STARTED = re.compile(r"^(\S+) started: pid (\d+), metrics on port (\d+)", re.MULTILINE)
+
+
+def eventually(holds: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.05)
+    return holds()
+
+
+def running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie answers signals too.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def healthy(port: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Run:
+    """The command in a folder of its own, and what it has said so far."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.said = folder / "said"
+        environment = {**os.environ, **settings, "PYTHONPATH": str(REPOSITORY), "CARILLON_WORKER": "run"}
+        with self.said.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "flows.cli", "run"],
+                cwd=folder,
+                env=environment,
+                stdout=output,
+                stderr=output,
+            )
+
+    def starts(self) -> list[tuple[str, int, str]]:
+        """(id, pid, metrics port) of every start, in order."""
+        return [(id_, int(pid), port) for id_, pid, port in STARTED.findall(self.said.read_text())]
+
+    def pids(self) -> dict[str, int]:
+        return {id_: pid for id_, pid, _ in self.starts()}
+
+    def ready(self) -> bool:
+        return len(self.starts()) >= 3 and all(healthy(port) for _, _, port in self.starts())
+
+
+@pytest.fixture
+def run(prepared: dict[str, str], tmp_path: Path) -> Iterator[Run]:
+    started = Run(tmp_path, prepared)
+    try:
+        assert eventually(started.ready, READY_S), started.said.read_text()
+        yield started
+    finally:
+        pids = started.pids().values()
+        started.process.kill()
+        started.process.wait()
+        assert eventually(lambda: not any(map(running, pids)), 5.0), "a worker outlived the supervisor's kill -9"
+
+
+def test_a_killed_worker_is_back_within_a_second_under_its_id_with_its_tables(run: Run, tmp_path: Path) -> None:
+    assert {id_ for id_, *_ in run.starts()} == {"run-high-0", "run-low-0", "run-beside-0"}
+    first = run.pids()["run-high-0"]
+    os.kill(first, signal.SIGKILL)
+    began = time.monotonic()
+    assert eventually(lambda: run.pids()["run-high-0"] != first, 1.0), run.said.read_text()
+    assert time.monotonic() - began < 1.0
+    assert "run-high-0 ended with exit code -9, starting it again" in run.said.read_text()
+    assert eventually(run.ready, READY_S)
+    assert {path.name for path in (tmp_path / ".carillon" / "state").iterdir()} == set(run.pids())
+    assert (tmp_path / ".carillon" / "logs" / "run-high-0.previous.log").exists()
+
+
+def test_sigterm_drains_every_worker_and_ends_with_0(run: Run, tmp_path: Path) -> None:
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(40) == 0, run.said.read_text()
+    for id_ in run.pids():
+        assert '"event": "process_ended"' in (tmp_path / ".carillon" / "logs" / f"{id_}.log").read_text()
+
+
+def test_a_worker_that_only_ends_is_left_alone_for_a_while(prepared: dict[str, str], tmp_path: Path) -> None:
+    started = Run(tmp_path, {**prepared, "CARILLON_TWILIO_SECRET": ""})
+    try:
+        assert eventually(lambda: "starting it again in 5 s" in started.said.read_text(), READY_S), (
+            started.said.read_text()
+        )
+        assert "twilio is configured by half" in started.said.read_text()
+    finally:
+        started.process.terminate()
+        assert started.process.wait(40) == 0

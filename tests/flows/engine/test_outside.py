@@ -1,0 +1,173 @@
+"""Calls outside, on a loop, with settling and durability played by the test."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agents.stage import Tables
+from flows.engine.flow import Outside, Waits
+from flows.engine.frontier import Span
+from flows.engine.outside import Calls
+from flows.engine.partition import Partition
+
+WAITS = Waits(fetch_max_wait_ms=1, linger_ms=1, settle_s=0.005, drain_s=0.2)
+
+
+class Stand:
+    """Calls of a flow; a piece of work is a number of seconds, or "never"."""
+
+    def __init__(self, window: int = 4) -> None:
+        self.settled: list[list[object]] = []
+        self.undurable: list[Callable[[], None]] = []
+        self.durable_at_once = True
+        self.begun: list[object] = []
+        outside = Outside(window, self._perform, lambda work, started: (work, "cut" if started else "not begun"), None)  # type: ignore[arg-type]
+        self.calls = Calls(outside, WAITS, {}, self._settle, self._done)
+        self.done: list[Span] = []
+        self.part = Partition("t", 0, 0)
+
+    async def _perform(self, work: object, tables: Tables) -> object:
+        self.begun.append(work)
+        if work == "never":
+            await asyncio.Event().wait()
+        assert isinstance(work, float)
+        await asyncio.sleep(work)
+        return work, "ended"
+
+    def _settle(self, part: Partition, results: list[object], then: Callable[[], None]) -> None:
+        self.settled.append(results)
+        if self.durable_at_once:
+            then()
+        else:
+            self.undurable.append(then)
+
+    def _done(self, part: Partition, span: Span) -> None:
+        self.done.append(span)
+
+    def announce(self, *works: Any, part: Partition | None = None) -> Span:
+        part = part or self.part
+        span = part.frontier.begin(1, 0.0)
+        self.calls.reserve(len(works))
+        self.calls.start(part, span, list(works))
+        return span
+
+    @property
+    def results(self) -> list[object]:
+        return [result for group in self.settled for result in group]
+
+
+async def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
+
+
+async def test_a_span_is_done_when_the_last_of_its_calls_is_settled_durably() -> None:
+    stand = Stand()
+    stand.durable_at_once = False
+    span = stand.announce(0.0, 0.03)
+    await until(lambda: len(stand.results) == 2)
+    assert stand.done == []
+    while stand.undurable:
+        stand.undurable.pop()()
+    assert stand.done == [span]
+
+
+async def test_results_that_come_together_are_settled_together() -> None:
+    stand = Stand()
+    stand.announce(0.0, 0.0, 0.0)
+    await until(lambda: stand.settled)
+    assert len(stand.settled) == 1
+
+
+async def test_results_of_two_partitions_are_settled_apart() -> None:
+    stand = Stand()
+    stand.announce(0.0)
+    stand.announce(0.0, part=Partition("t", 1, 0))
+    await until(lambda: len(stand.settled) == 2)
+
+
+async def test_the_window_counts_a_call_from_its_announcement_until_it_is_settled_durably() -> None:
+    stand = Stand(window=2)
+    stand.durable_at_once = False
+    assert await stand.calls.room() == 2
+    stand.announce(0.0, 0.0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(stand.calls.room(), 0.05)
+    assert stand.calls.in_flight == 0
+    assert len(stand.results) == 2
+    for then in stand.undurable:
+        then()
+    assert await asyncio.wait_for(stand.calls.room(), 1) == 2
+
+
+async def test_announced_calls_that_have_not_begun_take_room() -> None:
+    stand = Stand(window=3)
+    stand.calls.reserve(2)
+    assert await stand.calls.room() == 1
+
+
+async def test_a_drain_waits_for_what_ends_in_time_and_cuts_off_the_rest() -> None:
+    stand = Stand()
+    stand.announce(0.02, "never")
+    began = time.monotonic()
+    stand.part.closing = True
+    await stand.calls.drain(time.monotonic() + 0.15)
+    assert 0.14 < time.monotonic() - began < 1.0
+    assert sorted(stand.results, key=str) == [("never", "cut"), (0.02, "ended")]
+    assert stand.calls.in_flight == 0
+
+
+async def test_a_drain_with_nothing_under_way_takes_no_time() -> None:
+    stand = Stand()
+    began = time.monotonic()
+    await stand.calls.drain(time.monotonic() + 5)
+    assert time.monotonic() - began < 0.5
+
+
+async def test_no_call_of_a_closing_partition_begins_not_even_after_the_drain() -> None:
+    stand = Stand()
+    stand.part.closing = True
+    await stand.calls.drain(time.monotonic() + 0.01)
+    span = stand.announce(0.0, 0.0)
+    await until(lambda: len(stand.results) == 2)
+    assert stand.begun == []
+    assert {result[1] for result in stand.results} == {"not begun"}  # type: ignore[index]
+    assert stand.done == [span]
+
+
+async def test_results_of_a_lost_partition_are_dropped_and_free_their_room() -> None:
+    stand = Stand(window=1)
+    stand.announce(0.02)
+    stand.part.closing = stand.part.lost = True
+    assert await asyncio.wait_for(stand.calls.room(), 1) == 1
+    assert (stand.settled, stand.done) == ([], [])
+
+
+def test_a_call_that_raises_ends_the_process() -> None:
+    program = """
+import asyncio
+from flows.engine.flow import Outside, Waits
+from flows.engine.outside import Calls
+from flows.engine.partition import Partition
+
+async def perform(work, tables):
+    raise ValueError("a secret that no log may show")
+
+async def main():
+    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None)
+    part = Partition("t", 0, 0)
+    calls.start(part, part.frontier.begin(1, 0.0), [object()])
+    await asyncio.sleep(5)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 70
+    assert "secret" not in done.stderr

@@ -1,0 +1,135 @@
+"""The outbox's way to a real broker."""
+
+import asyncio
+import time
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from flows.cluster import Cluster
+from flows.engine.changelog import unpack
+from flows.engine.producer import FlowProducer
+from schemas.keys import partition_of
+from schemas.topics import Topic
+
+
+@pytest.fixture
+def topic(kafka: str) -> str:
+    """An empty topic of four partitions."""
+    name = f"produced-{uuid.uuid4().hex[:8]}"
+    Cluster(kafka, 4, 1).apply([Topic(name, "key", None)])
+    return name
+
+
+@pytest.fixture
+def producer(kafka: str) -> FlowProducer:
+    """A flow's producer."""
+    return FlowProducer(kafka, 2, "tests")
+
+
+class Emitted:
+    """What was reported of an emission."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.logged: list[tuple[str, int, int]] = []
+
+    def then(self) -> None:
+        self.done += 1
+
+    def log(self, topic: str, partition: int, offset: int) -> None:
+        assert not self.done, "a changelog is reported before the emission is done"
+        self.logged.append((topic, partition, offset))
+
+    async def wait(self) -> None:
+        deadline = time.monotonic() + 10
+        while not self.done:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.002)
+
+
+def read(brokers: str, topic: str) -> list[Message]:
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "tests", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(4)])
+    ends = sum(consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=5)[1] for number in range(4))
+    found: list[Message] = []
+    deadline = time.monotonic() + 10
+    while len(found) < ends and time.monotonic() < deadline:
+        found += consumer.consume(100, 0.2)
+    consumer.close()
+    return found
+
+
+async def test_records_go_where_their_key_or_partition_says_with_their_headers(
+    kafka: str, topic: str, producer: FlowProducer
+) -> None:
+    emitted = Emitted()
+    records = [
+        (topic, b"some user", b"by key", -1, None),
+        (topic, b"some user", b"by partition", 3, [("origin", b"a/0/1")]),
+        (topic, None, None, 2, None),
+    ]
+    producer.emit(records, [], emitted.then, emitted.log)
+    await emitted.wait()
+    found = {m.partition(): (m.key(), m.value(), m.headers()) for m in read(kafka, topic) if m.partition() in (2, 3)}
+    assert found[2] == (None, None, None)
+    assert (b"some user", b"by partition", [("origin", b"a/0/1")]) == found[3] or partition_of(b"some user", 4) == 3
+    [by_key] = [m for m in read(kafka, topic) if m.value() == b"by key"]
+    assert by_key.partition() == partition_of(b"some user", 4)
+
+
+async def test_an_emission_is_done_once_after_the_last_acknowledgement(
+    topic: str, producer: FlowProducer
+) -> None:
+    emitted = Emitted()
+    producer.emit([(topic, b"%d" % n, b"v", -1, None) for n in range(500)], [], emitted.then, emitted.log)
+    assert emitted.done == 0
+    await emitted.wait()
+    assert (emitted.done, producer.in_flight) == (1, 0)
+
+
+async def test_an_empty_emission_is_done_at_once(producer: FlowProducer) -> None:
+    emitted = Emitted()
+    producer.emit([], [], emitted.then, emitted.log)
+    assert emitted.done == 1
+
+
+async def test_a_changelog_gets_the_entries_of_a_batch_as_one_record_and_tells_the_offset_behind_it(
+    kafka: str, topic: str, producer: FlowProducer
+) -> None:
+    emitted = Emitted()
+    producer.emit([], [(topic, 1, {b"a": b"1", b"b": None})], emitted.then, emitted.log)
+    await emitted.wait()
+    assert emitted.logged == [(topic, 1, 1)]
+    [message] = read(kafka, topic)
+    assert (message.partition(), unpack(message.value())) == (1, {b"a": b"1", b"b": None})
+
+
+async def test_changelog_records_of_one_partition_keep_the_order_of_their_batches(
+    kafka: str, topic: str, producer: FlowProducer
+) -> None:
+    emissions = [Emitted() for _ in range(300)]
+    for number, emitted in enumerate(emissions):
+        producer.emit([], [(topic, 0, {b"k": b"%d" % number})], emitted.then, emitted.log)
+    await emissions[-1].wait()
+    assert [unpack(m.value())[b"k"] for m in read(kafka, topic)] == [b"%d" % number for number in range(300)]
+    assert [emitted.logged[0][2] for emitted in emissions] == list(range(1, 301))
+
+
+async def test_agents_wait_while_too_much_is_in_flight(
+    topic: str, producer: FlowProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.engine.producer._QUEUE_LIMIT", 100)
+    emitted = Emitted()
+    await asyncio.wait_for(producer.room(), 1)
+    producer.emit([(topic, None, b"v", 0, None)] * 101, [], emitted.then, emitted.log)
+    assert producer.in_flight == 101
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(producer.room(), 0.0)
+    await emitted.wait()
+    await asyncio.wait_for(producer.room(), 1)
+
+
+def test_partitions_are_counted_and_an_unknown_topic_has_none(topic: str, producer: FlowProducer) -> None:
+    assert (producer.partitions(topic), producer.partitions("not-there")) == (4, 0)

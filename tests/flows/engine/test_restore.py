@@ -1,0 +1,150 @@
+"""Stores brought up to the end of real logs."""
+
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from flows.cluster import Cluster
+from flows.engine.changelog import pack
+from flows.engine.restore import Log, restore
+from flows.engine.store import Store
+from schemas.errors import EngineBroken
+from schemas.sealing import KeyRing
+from schemas.topics import Topic
+from tables.table import Fold
+
+RING = KeyRing({1: bytes(32)}, bytes(32))
+
+
+class Logged:
+    """A log of one partition, its writer, and a store to restore."""
+
+    def __init__(self, brokers: str, folder: Path, keep_s: int | None = None) -> None:
+        self.brokers, self.name = brokers, f"log-{uuid.uuid4().hex[:8]}"
+        Cluster(brokers, 1, 1).apply([Topic(self.name, "key", None)])
+        self.store = Store(folder / self.name, keep_s, time.time())
+        self._producer = Producer({"bootstrap.servers": brokers})
+        self.left: list[int] = []
+        self.counted: list[int] = []
+
+    def batch(self, entries: dict[bytes, bytes | None], at_s: float | None = None) -> None:
+        """Write what a batch changed, as a changelog has it."""
+        for value in pack(entries):
+            self.record(None, value, at_s)
+
+    def record(self, key: bytes | None, value: bytes | None, at_s: float | None = None) -> None:
+        """Write one record."""
+        self._producer.produce(self.name, value, key, 0, timestamp=int((at_s or time.time()) * 1000))
+        assert self._producer.flush(10) == 0
+
+    def restore(self, fold: Fold | None = None, cancelled: Callable[[], bool] = lambda: False) -> bool:
+        log = Log(self.name, 0, self.store, fold)
+        counted = lambda topic, entries: self.counted.append(entries)  # noqa: E731
+        return restore(self.brokers, [log], RING, self.left.append, counted, cancelled)
+
+
+@pytest.fixture
+def logged(kafka: str, tmp_path: Path) -> Logged:
+    """An empty log."""
+    return Logged(kafka, tmp_path)
+
+
+def test_an_empty_log_leaves_an_empty_store(logged: Logged) -> None:
+    assert logged.restore()
+    assert (logged.store.entries(), logged.store.offset()) == (0, None)
+
+
+def test_a_changelog_is_read_to_its_end_and_the_last_entry_of_a_key_stays(logged: Logged) -> None:
+    logged.batch({b"a": b"1", b"b": b"1"})
+    logged.batch({b"a": b"2", b"b": None})
+    assert logged.restore()
+    assert logged.store.get_many([b"a", b"b"]) == [b"2", None]
+    assert (logged.store.offset(), logged.left[-1], sum(logged.counted)) == (2, 0, 4)
+
+
+def test_a_store_goes_on_from_its_offset(logged: Logged) -> None:
+    logged.batch({b"before": b"1"})
+    logged.batch({b"after": b"1"})
+    logged.store.write({}, 1)
+    logged.restore()
+    assert logged.store.get_many([b"before", b"after"]) == [None, b"1"]
+
+
+def test_a_store_that_has_everything_reads_nothing(logged: Logged) -> None:
+    logged.batch({b"a": b"1"})
+    logged.restore()
+    logged.counted.clear()
+    assert logged.restore()
+    assert logged.counted == []
+
+
+def test_a_position_below_the_start_of_the_log_begins_at_the_earliest(logged: Logged) -> None:
+    for number in range(5):
+        logged.batch({b"k%d" % number: b"1"})
+    admin = AdminClient({"bootstrap.servers": logged.brokers})
+    place = TopicPartition(logged.name, 0, 3)
+    admin.delete_records([place])[place].result(10)
+    logged.store.write({}, 1)
+    assert logged.restore()
+    assert logged.store.get_many([b"k1", b"k3", b"k4"]) == [None, b"1", b"1"]
+    assert logged.store.offset() == 5
+
+
+def test_a_log_whose_every_record_has_expired_is_no_hindrance(logged: Logged) -> None:
+    logged.batch({b"a": b"1"})
+    admin = AdminClient({"bootstrap.servers": logged.brokers})
+    place = TopicPartition(logged.name, 0, 1)
+    admin.delete_records([place])[place].result(10)
+    assert logged.restore()
+    assert logged.store.get_many([b"a"]) == [None]
+
+
+def test_a_log_that_ends_before_the_stores_offset_is_refused(logged: Logged) -> None:
+    logged.batch({b"a": b"1"})
+    logged.store.write({}, 2)
+    with pytest.raises(EngineBroken, match="ends at 1, before the local store at 2.*remove the local state"):
+        logged.restore()
+
+
+def test_source_records_are_folded_into_entries_and_those_of_no_use_left_out(logged: Logged) -> None:
+    logged.record(b"a", b"1")
+    logged.record(b"b", b"useless")
+    logged.record(b"c", b"1")
+    logged.record(b"c", None)
+
+    def fold(key: bytes, value: bytes | None, ring: KeyRing) -> tuple[bytes, bytes | None] | None:
+        assert ring is RING
+        return None if value == b"useless" else (b"folded " + key, value)
+
+    logged.restore(fold)
+    assert logged.store.get_many([b"folded a", b"folded b", b"folded c"]) == [b"1", None, None]
+    assert logged.store.offset() == 4
+
+
+def test_entries_go_where_the_time_of_their_record_says(kafka: str, tmp_path: Path) -> None:
+    logged = Logged(kafka, tmp_path, keep_s=3600)
+    now = time.time()
+    logged.batch({b"expired": b"1"}, now - 3 * 3600)
+    logged.batch({b"current": b"1"}, now)
+    logged.restore()
+    assert logged.store.get_many([b"expired", b"current"]) == [None, b"1"]
+
+
+def test_a_restore_ends_when_it_is_cancelled(logged: Logged) -> None:
+    logged.batch({b"a": b"1"})
+    assert not logged.restore(cancelled=lambda: True)
+    assert logged.store.offset() is None
+
+
+def test_a_restore_writes_a_hundred_thousand_entries_in_seconds(logged: Logged) -> None:
+    for start in range(0, 100_000, 1000):
+        logged.batch({b"%032d" % number: bytes(40) for number in range(start, start + 1000)})
+    began = time.monotonic()
+    assert logged.restore()
+    assert time.monotonic() - began < 5.0
+    assert logged.store.get_many([b"%032d" % 99_999]) == [bytes(40)]

@@ -1,0 +1,217 @@
+"""One contract for each row of the table in `flows.engine.seams`, so that an upgrade shows what it broke."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import faust
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from confluent_kafka import Producer
+from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
+from faust.transport.consumer import Consumer, ConsumerThread
+from faust.transport.drivers import aiokafka as driver
+from mode.threads import ServiceThread
+
+from flows.engine.flow import Flow
+from flows.engine.process import Host, app_of
+from flows.engine.seams import BatchConsumer, BatchTransport, Boot, EngineApp, NoTables, Thread
+from schemas.sealing import KeyRing
+from schemas.vocabulary import Lane
+from tests.flows.engine.conftest import Toy
+
+RING = KeyRing({1: bytes(32)}, bytes(32))
+
+
+def parameters(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.fixture
+async def app(tmp_path: Path) -> AsyncIterator[EngineApp]:
+    """The app of a high flow that is not started."""
+    flow = Flow("seam.high", Lane.HIGH, {}, lambda record, detail, tables, outbox: None)
+    app = app_of(flow, Host("w1", "127.0.0.1:1,127.0.0.1:2", tmp_path, RING))
+    yield app
+    app.consumer.thread.thread_loop.close()  # type: ignore[attr-defined]
+
+
+def test_the_app_asks_a_method_of_ours_for_its_transport_and_the_transport_for_its_consumer(app: EngineApp) -> None:
+    assert parameters(faust.App._new_transport) == ["self"]
+    assert isinstance(app.transport, BatchTransport)
+    assert issubclass(BatchTransport, driver.Transport)
+    assert isinstance(app.consumer, BatchConsumer)
+    assert isinstance(app.consumer.thread, Thread)
+
+
+def test_a_crash_goes_through_one_method_that_takes_the_reason() -> None:
+    assert parameters(faust.App._crash) == ["self", "reason"]
+    assert "self._crash(reason)" in inspect.getsource(faust.App.crash)
+
+
+def test_the_boot_strategy_turns_producer_and_web_off_by_attribute(app: EngineApp) -> None:
+    assert hasattr(BootStrategy, "enable_kafka_producer")
+    assert hasattr(BootStrategy, "enable_web")
+    assert isinstance(app.boot_strategy, Boot)
+    assert not list(app.boot_strategy.kafka_producer())
+    assert not list(app.boot_strategy.web_server())
+
+
+async def test_the_table_manager_is_replaced_and_its_events_let_the_conductor_subscribe(app: EngineApp) -> None:
+    tables = app.tables
+    assert isinstance(tables, NoTables)
+    await tables.on_start()
+    assert tables._tables_finalized.is_set()
+    assert tables._tables_registered.is_set()
+    assert parameters(TableManager.wait_until_recovery_completed) == ["self"]
+    assert await asyncio.wait_for(tables.wait_until_recovery_completed(), 1) is False
+
+
+async def test_the_worker_consumer_is_made_by_one_method_and_gets_our_assignor_and_isolation(app: EngineApp) -> None:
+    assert parameters(driver.AIOKafkaConsumerThread._create_worker_consumer) == ["self", "transport"]
+    thread = app.consumer.thread  # type: ignore[attr-defined]
+    consumer = thread._create_worker_consumer(app.transport)
+    assert list(consumer._partition_assignment_strategy) == [app.assignor]
+    assert "isolation_level" in parameters(AIOKafkaConsumer.__init__)
+    assert consumer._isolation_level == "read_committed"
+    assert (consumer._group_instance_id, consumer._session_timeout_ms) == ("seam.high-w1", 6000)
+    assert consumer._client.hosts == [("127.0.0.1", 1, 2), ("127.0.0.1", 2, 2)]
+    assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
+    consumer._closed = True
+
+
+def test_a_rebalance_reaches_two_methods_of_the_consumer_in_the_main_loop() -> None:
+    assert parameters(Consumer.on_partitions_revoked) == ["self", "revoked"]
+    assert parameters(Consumer.on_partitions_assigned) == ["self", "assigned", "generation_id"]
+    assert "self.consumer.threadsafe_partitions_revoked" in inspect.getsource(ConsumerThread.on_partitions_revoked)
+    assert "self.consumer.threadsafe_partitions_assigned" in inspect.getsource(ConsumerThread.on_partitions_assigned)
+    for name in ("on_rebalance_return", "on_rebalance_end"):
+        assert parameters(getattr(faust.App, name)) == ["self"]
+
+
+def test_a_listener_that_raises_is_only_logged_by_the_client_so_ours_ends_the_process() -> None:
+    prepare = inspect.getsource(GroupCoordinator._on_join_prepare)
+    assert "except Exception:" in prepare
+    assert "log.exception(" in prepare
+    assert "die(" in inspect.getsource(BatchConsumer.on_partitions_revoked)
+
+
+def test_draining_emptying_and_committing_are_methods_of_the_consumer() -> None:
+    assert parameters(Consumer._drain_messages) == ["self", "fetcher"]
+    assert parameters(Consumer.wait_empty) == ["self"]
+    assert parameters(Consumer.commit)[:2] == ["self", "topics"]
+    assert parameters(Consumer.verify_all_partitions_active) == ["self"]
+
+
+def test_the_thread_has_its_loop_and_that_of_its_parent_and_its_two_hooks() -> None:
+    assert parameters(driver.AIOKafkaConsumerThread.on_start) == ["self"]
+    assert parameters(driver.AIOKafkaConsumerThread.on_thread_stop) == ["self"]
+    made = inspect.getsource(ServiceThread.__init__)
+    assert "self.thread_loop" in made
+    assert "self.parent_loop" in made
+
+
+def test_the_fetcher_hands_over_whole_fetches_of_the_partitions_asked_for() -> None:
+    assert parameters(Fetcher.fetched_records) == ["self", "partitions", "timeout", "max_records"]
+    body = inspect.getsource(Fetcher.fetched_records)
+    # An empty set would mean all partitions: ours always holds one that does not exist.
+    assert "if partitions and tp not in partitions:" in body
+    assert "max_records" in parameters(FetchResult.getall)
+    source = inspect.getsource(Fetcher.__init__)
+    for attribute in ("_subscriptions", "_fetch_min_bytes", "_fetch_max_wait_ms", "_closed"):
+        assert f"self.{attribute} = " in source
+    request = inspect.getsource(Fetcher._get_actions_per_node)
+    assert "self._fetch_max_wait_ms" in request
+    assert "self._fetch_min_bytes" in request
+
+
+def test_a_seek_drops_what_was_fetched_before_it() -> None:
+    assert "del self._records[tp]" in inspect.getsource(Fetcher.seek_to)
+
+
+async def test_a_partition_state_knows_position_and_last_stable_offset() -> None:
+    state = TopicPartitionState(None)
+    assert (state.has_valid_position, state.lso) == (False, None)
+    state.reset_to(5)
+    assert (state.has_valid_position, state.position) == (True, 5)
+
+
+def test_the_coordinator_tells_parked_errors_and_committed_offsets_of_several_partitions() -> None:
+    assert parameters(GroupCoordinator.check_errors) == ["self"]
+    assert parameters(GroupCoordinator.fetch_committed_offsets) == ["self", "partitions"]
+
+
+def test_a_commit_that_was_overtaken_by_a_rebalance_raises_one_of_the_errors_we_try_again_after() -> None:
+    assert issubclass(CommitFailedError, KafkaError)
+    assert issubclass(IllegalStateError, KafkaError)
+    assert isinstance(KafkaError.retriable, bool)
+
+
+def test_static_membership_fetch_size_and_start_are_settings_of_the_app(app: EngineApp) -> None:
+    conf = app.conf
+    assert (conf.id, conf.consumer_group_instance_id) == ("carillon-seam.high", "seam.high-w1")
+    assert (conf.consumer_auto_offset_reset, conf.consumer_max_fetch_size) == ("earliest", 1_048_576)
+    assert (conf.table_standby_replicas, conf.topic_allow_declare, conf.topic_disable_leader) == (0, False, True)
+    assert str(conf.canonical_url) == "http://w1.carillon"
+
+
+@pytest.fixture
+async def consumer(toy: Toy) -> AsyncIterator[AIOKafkaConsumer]:
+    """A real client with nothing of ours around it."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=toy.brokers,
+        group_id=toy.name,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+    )
+    await consumer.start()
+    yield consumer
+    await consumer.stop()
+
+
+async def test_a_real_fetch_brings_only_what_is_asked_for_and_a_seek_brings_it_again(
+    toy: Toy, consumer: AIOKafkaConsumer
+) -> None:
+    toy.ask(*[{}] * 10, partition=0)
+    toy.ask(*[{}] * 10, partition=1)
+    first, second = (TopicPartition(toy.topics.asked.name, number) for number in (0, 1))
+    consumer.assign([first, second])
+    fetcher = consumer._fetcher
+    with fetcher._subscriptions.fetch_context():
+        found = await fetcher.fetched_records({TopicPartition("", -1), first}, timeout=10, max_records=4)
+        assert {place: [r.offset for r in records] for place, records in found.items()} == {first: [0, 1, 2, 3]}
+        consumer.seek(first, 2)
+        again = await fetcher.fetched_records({first}, timeout=10, max_records=100)
+    assert [record.offset for record in again[first]] == list(range(2, 10))
+    assert fetcher._subscriptions.subscription.assignment.state_value(first).lso == 10
+
+
+async def test_committed_offsets_come_in_one_call_and_are_absent_where_nothing_was_committed(
+    toy: Toy, consumer: AIOKafkaConsumer
+) -> None:
+    toy.ask(*[{}] * 10, partition=0)
+    first, second = (TopicPartition(toy.topics.asked.name, number) for number in (0, 1))
+    consumer.assign([first, second])
+    await consumer.commit({first: OffsetAndMetadata(7, "")})
+    found = await consumer._coordinator.fetch_committed_offsets([first, second])
+    assert found[first].offset == 7
+    assert second not in found or found[second].offset < 0
+    assert await consumer.beginning_offsets([first]) == {first: 0}
+    assert await consumer.end_offsets([first]) == {first: 10}
+
+
+async def test_lz4_needs_a_codec_that_is_installed(toy: Toy, consumer: AIOKafkaConsumer) -> None:
+    producer = Producer({"bootstrap.servers": toy.brokers, "compression.type": "lz4"})
+    producer.produce(toy.topics.asked.name, b"x" * 1000, partition=0)
+    assert producer.flush(10) == 0
+    consumer.assign([TopicPartition(toy.topics.asked.name, 0)])
+    assert (await asyncio.wait_for(consumer.getone(), 10)).value == b"x" * 1000

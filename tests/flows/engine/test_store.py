@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+
+from flows.engine.store import Store
+
+KEEP_S = 100
+NOW = 1_000_050.0
+"""In the middle of bucket 10000 of those of 100 s."""
+
+
+def ms(at_s: float) -> int:
+    return int(at_s * 1000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store of entries that expire."""
+    return Store(tmp_path / "store", KEEP_S, NOW)
+
+
+def buckets(store: Store) -> list[str]:
+    return sorted(path.name for path in store._folder.iterdir())
+
+
+def test_entries_are_found_in_the_order_of_their_keys(store: Store) -> None:
+    store.write({b"a": b"1", b"b": b"2"})
+    assert store.get_many([b"b", b"none", b"a"]) == [b"2", None, b"1"]
+
+
+def test_none_deletes(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", None, NOW)
+    store.write({b"a": b"1"})
+    store.write({b"a": None})
+    assert store.get_many([b"a"]) == [None]
+
+
+def test_entries_and_offset_are_there_after_a_reopening(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", None, NOW)
+    store.write({b"a": b"1"}, 42)
+    store.close()
+    again = Store(tmp_path / "store", None, NOW + 10 * KEEP_S)
+    assert (again.get_many([b"a"]), again.offset()) == ([b"1"], 42)
+
+
+def test_a_new_store_has_no_offset(store: Store) -> None:
+    assert store.offset() is None
+
+
+def test_entries_of_the_previous_bucket_are_found_and_newer_ones_win(store: Store) -> None:
+    store.write({b"old": b"1", b"both": b"1"})
+    store.turn(NOW + KEEP_S)
+    store.write({b"both": b"2"})
+    assert store.get_many([b"old", b"both", b"none"]) == [b"1", b"2", None]
+
+
+def test_an_expired_bucket_is_dropped_with_its_folder_and_the_offset_carried_over(store: Store) -> None:
+    store.write({b"a": b"1"}, 7)
+    store.turn(NOW + KEEP_S)
+    assert (buckets(store), store.offset()) == (["10000", "10001"], 7)
+    store.turn(NOW + 2 * KEEP_S)
+    assert (buckets(store), store.offset()) == (["10001", "10002"], 7)
+    assert store.get_many([b"a"]) == [None]
+
+
+def test_nothing_turns_before_its_time(store: Store) -> None:
+    store.turn(NOW + 49)
+    assert buckets(store) == ["10000"]
+
+
+def test_a_store_that_is_opened_in_a_later_bucket_knows_its_offset_and_drops_what_expired(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", KEEP_S, NOW)
+    store.write({b"a": b"1"}, 42)
+    store.close()
+    store = Store(tmp_path / "store", KEEP_S, NOW + KEEP_S)
+    assert (store.offset(), store.get_many([b"a"])) == (42, [b"1"])
+    store.close()
+    store = Store(tmp_path / "store", KEEP_S, NOW + 2 * KEEP_S)
+    assert (buckets(store), store.get_many([b"a"])) == (["10001", "10002"], [None])
+
+
+def test_a_restore_puts_each_entry_into_the_bucket_of_its_time(store: Store) -> None:
+    expired, older, current = NOW - 2 * KEEP_S, NOW - KEEP_S, NOW
+    store.load([(b"e", b"0", ms(expired)), (b"o", b"1", ms(older)), (b"c", b"2", ms(current))], 99)
+    assert store.get_many([b"e", b"o", b"c"]) == [None, b"1", b"2"]
+    assert (buckets(store), store.offset()) == (["10000", "9999"], 99)
+    store.turn(NOW + KEEP_S)
+    assert store.get_many([b"o", b"c"]) == [None, b"2"]
+
+
+def test_a_restore_puts_what_comes_from_a_clock_ahead_or_has_no_time_into_the_current_bucket(store: Store) -> None:
+    store.load([(b"ahead", b"1", ms(NOW + 5 * KEEP_S)), (b"timeless", b"2", -1)], 3)
+    assert buckets(store) == ["10000"]
+    assert store.get_many([b"ahead", b"timeless"]) == [b"1", b"2"]
+
+
+def test_a_restore_keeps_the_last_entry_of_a_key_and_its_deletion(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", None, NOW)
+    store.load([(b"a", b"1", ms(NOW)), (b"a", b"2", ms(NOW)), (b"b", b"1", ms(NOW)), (b"b", None, ms(NOW))], 4)
+    assert store.get_many([b"a", b"b"]) == [b"2", None]
+
+
+def test_entries_are_counted_over_the_buckets(store: Store) -> None:
+    store.write({b"%d" % number: b"x" for number in range(50)})
+    store.turn(NOW + KEEP_S)
+    store.write({b"new": b"x"})
+    assert 51 <= store.entries() <= 53

@@ -1,0 +1,56 @@
+import base64
+from pathlib import Path
+
+import pytest
+
+from flows.settings import Settings, variables
+from schemas.errors import Misconfigured
+
+KEY = base64.b64encode(bytes(32)).decode()
+
+
+def test_without_an_environment_everything_has_its_default() -> None:
+    settings = Settings.from_environment({})
+    assert (settings.kafka, settings.partitions, settings.window) == ("127.0.0.1:9092", 8, 64)
+    assert settings.worker
+
+
+def test_every_setting_is_read_from_the_variable_of_its_name() -> None:
+    found = Settings.from_environment(
+        {"CARILLON_KAFKA": "a:1,b:2", "CARILLON_PARTITIONS": "64", "CARILLON_STATE": "/data", "CARILLON_WORKER": "w7"}
+    )
+    assert (found.kafka, found.partitions, found.state, found.worker) == ("a:1,b:2", 64, Path("/data"), "w7")
+
+
+def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARILLON_WINDOW", "3")
+    assert Settings.from_environment().window == 3
+
+
+@pytest.mark.parametrize("name", ["PARTITIONS", "REPLICATION", "METRICS_PORT", "WINDOW"])
+def test_what_is_no_number_is_refused_by_name(name: str) -> None:
+    with pytest.raises(Misconfigured, match=f"CARILLON_{name} must be a whole number"):
+        Settings.from_environment({f"CARILLON_{name}": "many"})
+
+
+def test_keys_are_not_in_the_text_of_the_settings() -> None:
+    settings = Settings.from_environment({"CARILLON_KEYS": f"1:{KEY}", "CARILLON_INDEX_KEY": KEY})
+    assert KEY not in repr(settings)
+    assert "ids=[1]" in repr(settings.ring())
+
+
+@pytest.mark.parametrize("given", [{}, {"CARILLON_KEYS": f"1:{KEY}"}, {"CARILLON_INDEX_KEY": KEY}])
+def test_a_missing_key_is_refused_and_the_error_says_how_to_make_one(given: dict[str, str]) -> None:
+    with pytest.raises(Misconfigured, match="`carillon keys` makes a pair"):
+        Settings.from_environment(given).ring()
+
+
+@pytest.mark.parametrize("keys", ["1:not base64!", "no id", "1:c2hvcnQ="])
+def test_a_key_that_cannot_be_used_is_refused_without_showing_it(keys: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        Settings.from_environment({"CARILLON_KEYS": keys, "CARILLON_INDEX_KEY": KEY}).ring()
+    assert keys not in str(caught.value)
+
+
+def test_the_variables_are_those_of_the_settings_and_of_the_providers() -> None:
+    assert {"CARILLON_KAFKA", "CARILLON_INDEX_KEY", "CARILLON_TWILIO_URL", "CARILLON_FCM_PRIVATE_KEY"} <= variables()

@@ -1,0 +1,211 @@
+"""Rows written to a real table, and what becomes of them while the table is away."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from agents.record import Write, WritePreference
+from flows.clients import Rows
+from flows.settings import Settings
+from flows.writer import Writer, preference_items, row_item
+from schemas.records import Address, OptOut, Preference
+from schemas.vocabulary import RANK, Step
+from tables.progress import Row
+
+CREATED_MS = 1_800_000_000_000
+
+
+def row(id_: str, step: Step = Step.ROUTED, round_: int = 1) -> Row:
+    return Row(id_, "shop", "u1", CREATED_MS, round_, RANK[step], step.value, "", 0, CREATED_MS + 5)
+
+
+class Counting(Rows):
+    """The real store, with a count of its requests; it is away while `away`."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.requests: list[int] = []
+        self.away = False
+
+    def _put(self, table: str, items: Any) -> list[int]:
+        self.requests.append(len(items))
+        return list(range(len(items))) if self.away else super()._put(table, items)
+
+
+@pytest.fixture
+def rows(settings: Settings) -> Counting:
+    """Empty tables."""
+    made = Counting(settings)
+    made.make_tables()
+    return made
+
+
+@pytest.fixture
+async def writer(rows: Counting, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Writer]:
+    """A writer that gathers for a fifth of a second instead of a whole one."""
+    monkeypatch.setattr("flows.writer.GATHER_S", 0.2)
+    writer = Writer(rows)
+    await writer.start()
+    yield writer
+    await writer.stop()
+
+
+def perform(writer: Writer, *works: Write | WritePreference) -> list["asyncio.Task[None]"]:
+    return [asyncio.get_running_loop().create_task(writer.perform(work, {})) for work in works]
+
+
+async def eventually(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def stored(rows: Rows, id_: str) -> str | None:
+    found = rows.get(id_)
+    return found["step"]["S"] if found else None
+
+
+async def test_a_row_is_written_once_for_all_that_came_while_it_was_gathered_and_the_last_one_wins(
+    rows: Counting, writer: Writer
+) -> None:
+    steps = (Step.ROUTED, Step.RETRYING, Step.SENT)
+    await asyncio.gather(*perform(writer, *(Write(row("a", step), False) for step in steps)))
+    assert stored(rows, "a") == "sent"
+    assert rows.requests == [1]
+
+
+async def test_rows_go_25_a_request(rows: Counting, writer: Writer) -> None:
+    await asyncio.gather(*perform(writer, *(Write(row(f"n{number}"), False) for number in range(60))))
+    assert sorted(rows.requests) == [10, 25, 25]
+    assert len(rows.scan(rows.logs)) == 60
+
+
+async def test_work_is_done_only_when_the_store_has_taken_it(rows: Counting, writer: Writer) -> None:
+    rows.away = True
+    tasks = perform(writer, Write(row("a"), False), Write(row("b"), False))
+    await eventually(lambda: len(rows.requests) >= 2)
+    assert not any(task.done() for task in tasks)
+    assert stored(rows, "a") is None
+    rows.away = False
+    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    assert (stored(rows, "a"), stored(rows, "b")) == ("routed", "routed")
+
+
+async def test_rows_of_a_partition_that_was_given_up_are_not_written(rows: Counting, writer: Writer) -> None:
+    cut, kept = perform(writer, Write(row("cut"), False), Write(row("kept"), False))
+    await asyncio.sleep(0)
+    cut.cancel()
+    await asyncio.wait_for(kept, 10)
+    assert (stored(rows, "cut"), stored(rows, "kept")) == (None, "routed")
+
+
+async def test_rows_given_up_while_the_store_is_away_are_not_written_when_it_is_back(
+    rows: Counting, writer: Writer
+) -> None:
+    rows.away = True
+    cut, kept = perform(writer, Write(row("cut"), False), Write(row("kept"), False))
+    await eventually(lambda: rows.requests)
+    cut.cancel()
+    rows.away = False
+    await asyncio.wait_for(kept, 10)
+    assert (stored(rows, "cut"), stored(rows, "kept")) == (None, "routed")
+
+
+async def test_a_row_that_two_asked_for_is_written_while_one_still_waits(rows: Counting, writer: Writer) -> None:
+    cut, kept = perform(writer, Write(row("a", Step.ROUTED), False), Write(row("a", Step.SENT), False))
+    await asyncio.sleep(0)
+    cut.cancel()
+    await asyncio.wait_for(kept, 10)
+    assert stored(rows, "a") == "sent"
+
+
+async def test_a_row_whose_fold_was_forgotten_goes_over_a_lower_rank_only(rows: Counting, writer: Writer) -> None:
+    await asyncio.gather(*perform(writer, Write(row("a", Step.RETRYING), False)))
+    await asyncio.gather(*perform(writer, Write(row("a", Step.ROUTED), True), Write(row("new", Step.ROUTED), True)))
+    assert (stored(rows, "a"), stored(rows, "new")) == ("retrying", "routed")
+    await asyncio.gather(*perform(writer, Write(row("a", Step.SENT), True)))
+    assert stored(rows, "a") == "sent"
+
+
+async def test_a_later_round_goes_over_every_rank_of_an_earlier_one(rows: Counting, writer: Writer) -> None:
+    await asyncio.gather(*perform(writer, Write(row("a", Step.SENT), False)))
+    await asyncio.gather(*perform(writer, Write(row("a", Step.ROUTED, round_=2), True)))
+    assert stored(rows, "a") == "routed"
+
+
+async def test_preferences_become_one_row_a_channel(rows: Counting, writer: Writer) -> None:
+    preference = Preference(
+        tenant="shop",
+        user_id="u1",
+        version=3,
+        addresses=[
+            Address(channel="sms", address="+1"),
+            Address(channel="email", address="a@example.com"),
+            Address(channel="push", address="device", verified=False),
+        ],
+        opt_outs=[OptOut(channel="email", category="*"), OptOut(channel="sms", category="news")],
+    )
+    await asyncio.gather(*perform(writer, WritePreference(preference)))
+    found = {item["channel_type"]["S"]: item for item in rows.scan(rows.preferences)}
+    assert {channel: item["is_enabled"]["BOOL"] for channel, item in found.items()} == {
+        "sms": True,
+        "email": False,
+        "push": False,
+    }
+    assert found["sms"]["user_id"] == {"S": "shop/u1"}
+    assert found["sms"]["version"] == {"N": "3"}
+
+
+async def test_a_row_that_no_store_would_take_does_not_hold_up_the_others(rows: Counting, writer: Writer) -> None:
+    impossible = Preference(tenant="shop", user_id="u1", version=int("7" * 40))
+    works = [WritePreference(impossible), WritePreference(Preference(tenant="shop", user_id="u2", version=1))]
+    await asyncio.wait_for(asyncio.gather(*perform(writer, *works)), 5)
+    assert {item["user_id"]["S"] for item in rows.scan(rows.preferences)} == {"shop/u2"}
+
+
+def test_no_address_is_in_a_row_of_preferences() -> None:
+    preference = Preference(
+        tenant="shop", user_id="u1", version=1, addresses=[Address(channel="sms", address="+491701234567")]
+    )
+    assert "491701234567" not in str(preference_items(WritePreference(preference)))
+
+
+def test_a_row_carries_its_public_status_its_rank_and_its_end_of_life() -> None:
+    item = row_item(row("a", Step.SENT, round_=2))
+    assert (item["status"], item["step"]) == ({"S": "SENT"}, {"S": "sent"})
+    assert item["rank"] == {"N": str(200 + RANK[Step.SENT])}
+    assert item["created_at"] == {"S": "2027-01-15T08:00:00.000+00:00"}
+    assert item["expires_at"] == {"N": str(CREATED_MS // 1000 + 30 * 24 * 3600)}
+    assert "provider" not in item
+
+
+def test_a_writer_that_ends_by_an_error_ends_the_process() -> None:
+    program = """
+import asyncio
+import flows.writer
+from flows.settings import Settings
+from agents.record import Write
+from tables.progress import Row
+
+class Broken:
+    logs, preferences = "logs", "preferences"
+    async def put(self, table, items):
+        raise RuntimeError("a secret that no log may show")
+
+async def main():
+    flows.writer.GATHER_S = 0.05
+    writer = flows.writer.Writer(Broken())
+    await writer.start()
+    await writer.perform(Write(Row("a", "t", "u", 1, 1, 1, "routed", "", 0, 1), False), {})
+
+asyncio.run(asyncio.wait_for(main(), 10))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 70, done.stderr
+    assert "secret" not in done.stderr

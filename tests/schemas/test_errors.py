@@ -1,0 +1,36 @@
+"""errors: the tree that is drawn is the tree there is."""
+
+import re
+
+from schemas import errors
+from schemas.errors import CarillonError, Malformed
+from schemas.vocabulary import Reason
+
+
+def drawn() -> list[tuple[int, str]]:
+    """(depth, name) of each class in the module's drawing."""
+    lines = (errors.__doc__ or "").splitlines()
+    found = [re.match(r"([│├└─ ]*)([A-Z]\w+)(\s{2,}|$)", line) for line in lines]
+    return [(len(line[1]) // 4, line[2]) for line in found if line]
+
+
+def real(kind: type[Exception], depth: int = 0) -> list[tuple[int, str]]:
+    below = [entry for child in kind.__subclasses__() for entry in real(child, depth + 1)]
+    return [(depth, kind.__name__), *below] if kind.__module__ == errors.__name__ else []
+
+
+def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
+    assert drawn() == real(CarillonError)
+    assert len(drawn()) == 6
+
+
+def test_every_error_says_what_its_caller_does_next() -> None:
+    for line in (errors.__doc__ or "").splitlines():
+        if re.search(r"─ [A-Z]", line):
+            assert ":" in line, line
+
+
+def test_a_malformed_record_says_its_reason() -> None:
+    assert str(Malformed(Reason.INVALID)) == "invalid"
+    assert str(Malformed(Reason.TOO_LARGE, "5 bytes")) == "too_large: 5 bytes"
+    assert Malformed(Reason.INVALID).reason is Reason.INVALID

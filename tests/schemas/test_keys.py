@@ -1,0 +1,63 @@
+"""keys: ids are UUIDv5, scopes never meet, and a key lies where every client of Kafka puts it."""
+
+import uuid
+from itertools import product
+
+import pytest
+from aiokafka.partitioner import DefaultPartitioner, murmur2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.keys import (
+    NAMESPACE,
+    SEPARATOR,
+    address_suppression,
+    delivery_key,
+    notification_id,
+    opt_out_suppression,
+    partition_of,
+    user_key,
+)
+from schemas.vocabulary import Lane
+
+NAMES = st.text(st.characters(exclude_characters=SEPARATOR, codec="utf-8"), min_size=1, max_size=20)
+SCOPES = st.tuples(NAMES, st.sampled_from(Lane), NAMES, NAMES)
+
+
+@given(SCOPES)
+def test_an_id_is_the_uuid5_of_its_scope(scope: tuple[str, Lane, str, str]) -> None:
+    expected = uuid.uuid5(uuid.UUID(bytes=NAMESPACE), SEPARATOR.join(scope))
+    assert notification_id(*scope) == str(expected)
+    assert uuid.UUID(notification_id(*scope)).version == 5
+
+
+@given(SCOPES, SCOPES)
+def test_another_tenant_lane_user_or_idempotency_key_is_another_id(
+    one: tuple[str, Lane, str, str], other: tuple[str, Lane, str, str]
+) -> None:
+    assert (notification_id(*one) == notification_id(*other)) == (one == other)
+
+
+def test_an_id_never_changes() -> None:
+    """Ids live in stores and in the hands of producers: a change of this value is a change of every id."""
+    assert notification_id("shop", Lane.HIGH, "anna", "order-1") == "43c928bc-34f9-5fc1-a5ea-06fd0d756824"
+
+
+def test_no_key_of_one_kind_is_one_of_another() -> None:
+    parts = ("a", "b", "u")
+    keys = [user_key(*pair) for pair in product(parts, repeat=2)]
+    keys += [make(*three) for three in product(parts, repeat=3) for make in (delivery_key, address_suppression)]
+    keys += [opt_out_suppression(*four) for four in product(parts, repeat=4)]
+    assert len(set(keys)) == len(keys)
+
+
+@given(st.binary(max_size=40), st.integers(1, 512))
+def test_a_partition_is_the_one_that_aiokafka_and_java_choose(key: bytes, count: int) -> None:
+    partitions = list(range(count))
+    assert partition_of(key, count) == DefaultPartitioner()(key, partitions, partitions)
+    assert partition_of(key, count) == (murmur2(key) & 0x7FFFFFFF) % count
+
+
+@pytest.mark.parametrize(("key", "hashed"), [(b"21", -973932308), (b"foobar", -790332482), (b"abc", 479470107)])
+def test_the_hash_is_that_of_kafka_s_own_tests(key: bytes, hashed: int) -> None:
+    assert partition_of(key, 997) == (hashed & 0x7FFFFFFF) % 997
