@@ -1,4 +1,4 @@
-"""enrich: who is this user, where can they be reached, what did they refuse? An unknown one is asked for again later."""
+"""enrich: who is this user, where can they be reached, what did they refuse? One unknown is asked for again later."""
 
 from collections.abc import Callable, Sequence
 

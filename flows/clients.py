@@ -1,7 +1,6 @@
 """The only door to DynamoDB and S3. boto3 blocks, so everything here runs in threads of its own."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,6 @@ GONE_FOR_S = 5.0
 DOWN_FOR_S = 1.0
 BATCH = 25
 """DynamoDB's limit for BatchWriteItem."""
-log = logging.getLogger("carillon.clients")
 _MISSING = ("NoSuchKey", "404", "NoSuchVersion")
 
 
@@ -128,13 +126,8 @@ class Rows:
         request = {table: [{"PutRequest": {"Item": item}} for item in items]}
         try:
             left = self._dynamo.batch_write_item(RequestItems=request).get("UnprocessedItems", {}).get(table, [])
-        except (ClientError, BotoCoreError) as error:
-            if not _impossible(error):
-                return list(range(len(items)))
-            if len(items) == 1:
-                log.error("row_impossible", extra={"table": table})
-                return []
-            return [place for place, item in enumerate(items) if self._put(table, [item])]
+        except (ClientError, BotoCoreError):
+            return list(range(len(items)))
         untaken = [entry["PutRequest"]["Item"] for entry in left]
         return [place for place, item in enumerate(items) if item in untaken]
 
@@ -153,10 +146,7 @@ class Rows:
             )
         except self._dynamo.exceptions.ConditionalCheckFailedException:
             return True
-        except (ClientError, BotoCoreError) as error:
-            if _impossible(error):
-                log.error("row_impossible", extra={"table": self.logs})
-                return True
+        except (ClientError, BotoCoreError):
             return False
         return True
 
@@ -199,14 +189,6 @@ class Rows:
             self._dynamo.update_time_to_live(
                 TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
             )
-
-
-def _impossible(error: Exception) -> bool:
-    """Whether the store will never take what it was given (a number or a key beyond its limits).
-
-    Such a row is left out and told in the log: tried again, it would hold up every other for ever.
-    """
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException"
 
 
 def _schema(keys: list[tuple[str, str]]) -> list[dict[str, str]]:

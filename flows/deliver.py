@@ -83,6 +83,4 @@ def __getattr__(name: str) -> "EngineApp":
     if provider is None:
         raise Misconfigured(f"no provider is configured for {channel}: set the CARILLON_* variables of one")
     settings = Settings.from_environment()
-    return view(
-        flow(channel, Lane(lane), provider, Templates(settings), throw_away_ring(), settings.window), __doc__
-    )
+    return view(flow(channel, Lane(lane), provider, Templates(settings), throw_away_ring(), settings.window), __doc__)

@@ -81,7 +81,9 @@ def run(seed: int, count: int, kills: int, rate: int, kinds: list[str]) -> Audit
     return result
 
 
-def _hurt(targets: list[Worker], kills: int, over_s: float, kinds: list[str], draw: random.Random) -> Iterator[tuple[float, str]]:
+def _hurt(
+    targets: list[Worker], kills: int, over_s: float, kinds: list[str], draw: random.Random
+) -> Iterator[tuple[float, str]]:
     """Hurt a worker that is at work, `kills` times over about `over_s` seconds; gives when and how."""
     for number in range(kills):
         time.sleep(draw.uniform(0.5, 1.5) * over_s / (kills + 1))
@@ -108,7 +110,11 @@ def _audit(rig: Rig, classes: dict[str, str], kills: list[float]) -> Audit:
     again = {delivery: rows for delivery, rows in calls.items() if len(rows) > 1}
     after = _by_kill(kills, [rows[0]["t"] for rows in again.values()])
     unknown = {delivery for delivery, found in ends.items() if "unknown" in found}
-    dead = {(letter["notification_id"], letter["channel"]) for m in rig.read("notification_dlq") for letter in [json.loads(m.value())]}
+    dead = {
+        (letter["notification_id"], letter["channel"])
+        for m in rig.read("notification_dlq")
+        for letter in [json.loads(m.value())]
+    }
     result.figures |= {
         "events": len(classes),
         "calls": sum(map(len, calls.values())),

@@ -199,8 +199,12 @@ class Rig:
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The log end of every partition."""
-        wanted = {TopicPartition(topic, number): OffsetSpec.latest() for topic in topics for number in range(PARTITIONS)}
-        return {(p.topic, p.partition): future.result(10).offset for p, future in self._admin.list_offsets(wanted).items()}
+        wanted = {
+            TopicPartition(topic, number): OffsetSpec.latest() for topic in topics for number in range(PARTITIONS)
+        }
+        return {
+            (p.topic, p.partition): future.result(10).offset for p, future in self._admin.list_offsets(wanted).items()
+        }
 
     def committed(self, flow: str) -> dict[tuple[str, int], int]:
         """What a flow's group has committed."""

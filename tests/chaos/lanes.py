@@ -5,7 +5,7 @@
 A backlog of marketing drains through low-lane workers while OTPs come at RATE a second and, one after another, WATCHED
 users whose messages still wait in it opt out. Read from the sandbox's ledger: the last call to each of them after the
 acknowledgement of the opt-out, and the time of each OTP from due to read, before and during the blast. A JSON summary
-is the last line on stdout; exit code 1 if a call came more than 2 s after an opt-out, an OTP was lost, or its p99 during
+is the last line on stdout; exit code 1 if a call came over 2 s after an opt-out, an OTP was lost, or its p99 in
 the blast is over P99_MS.
 """
 
@@ -151,9 +151,13 @@ def _opt_outs(result: Audit, rows: list[dict[str, Any]], acked: list[float], wai
             calls[numbers[row["to_hash"]]].append(row["t"] - acked[numbers[row["to_hash"]]])
     lasts = [round(max(calls[number], default=-1e9), 3) for number in range(len(acked))]
     result.figures["last_call_after_opt_out_s"] = {"each": lasts, "worst": max(lasts)}
-    result.figures["calls_a_s_before_opt_out"] = round(sum(-3 < at <= 0 for at in sum(calls.values(), [])) / 3 / len(acked), 1)
+    result.figures["calls_a_s_before_opt_out"] = round(
+        sum(-3 < at <= 0 for at in sum(calls.values(), [])) / 3 / len(acked), 1
+    )
     result.expect_none("called_after_opt_out", ((number, at) for number, at in enumerate(lasts) if at > IN_FORCE_S))
-    result.expect_none("not_called_before_opt_out", [number for number in range(len(acked)) if min(calls[number], default=1) > 0])
+    result.expect_none(
+        "not_called_before_opt_out", [number for number in range(len(acked)) if min(calls[number], default=1) > 0]
+    )
     result.expect_none("backlog_gone_too_soon", [] if waits.get("deliver.sms.low") else [waits])
 
 
@@ -163,7 +167,9 @@ def _latency(result: Audit, rows: list[dict[str, Any]], streams: dict[str, Strea
         called.setdefault(row["ref"].split(".")[0], row["t"])
     for name, stream in streams.items():
         took = sorted((called[id_] - due) * 1000 for id_, due in stream.due.items() if id_ in called)
-        figures = {f"p{share:g}": round(took[min(len(took) - 1, int(len(took) * share / 100))], 1) for share in (50, 99, 99.9)}
+        figures = {
+            f"p{share:g}": round(took[min(len(took) - 1, int(len(took) * share / 100))], 1) for share in (50, 99, 99.9)
+        }
         result.figures[f"otp_{name}_ms"] = figures | {"worst": round(took[-1], 1), "count": len(took)}
         result.expect_none(f"otp_{name}_lost", set(stream.due) - set(called))
     found = result.figures["otp_busy_ms"]["p99"]

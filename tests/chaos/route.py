@@ -61,14 +61,22 @@ def run(seed: int, count: int, faults: int, users: int, kinds: list[str]) -> dic
         result.faults["re_emitted"] = [result.figures["re_emitted"]]
     if not result.clean:
         sys.stdout.write(examples(result) + "\n")
-    return {"seed": seed, "kinds": kinds, **result.figures, "drained_s": round(drained_s, 1), "faults": sorted(result.faults)}
+    return {
+        "seed": seed,
+        "kinds": kinds,
+        **result.figures,
+        "drained_s": round(drained_s, 1),
+        "faults": sorted(result.faults),
+    }
 
 
 def plan(seeds: int, kinds: list[str]) -> list[tuple[int, list[str]]]:
     """The seeds with their kinds of fault: those asked for, and one of SIGTERMs alone."""
     if "SEED" in os.environ:
         return [(option("SEED", 0), kinds)]
-    return [(seed, kinds) for seed in range(1, seeds + 1)] + ([(seeds + 1, ["term"])] if "KINDS" not in os.environ else [])
+    return [(seed, kinds) for seed in range(1, seeds + 1)] + (
+        [(seeds + 1, ["term"])] if "KINDS" not in os.environ else []
+    )
 
 
 def main() -> int:
@@ -85,7 +93,9 @@ def main() -> int:
         sys.stdout.write(" ".join(f"{name}={value}" for name, value in row.items()) + "\n")
         sys.stdout.flush()
     failed = [row["seed"] for row in rows if row["faults"]]
-    sys.stdout.write(json.dumps({"events": count, "faults_a_seed": faults, "failed_seeds": failed, "seeds": rows}) + "\n")
+    sys.stdout.write(
+        json.dumps({"events": count, "faults_a_seed": faults, "failed_seeds": failed, "seeds": rows}) + "\n"
+    )
     return 1 if failed else 0
 
 

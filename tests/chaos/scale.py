@@ -38,7 +38,9 @@ def run(seed: int, count: int, step_s: float, users: int) -> Audit:
     steps: list[dict[str, Any]] = []
     with Rig(large=count > 100_000) as rig:
         write_preferences(rig.producer(), seed, users)
-        upstream = Upstream(rig.producer(), events(seed, count, users), count // 10, count * 0.9 / (len(SIZES) * step_s))
+        upstream = Upstream(
+            rig.producer(), events(seed, count, users), count // 10, count * 0.9 / (len(SIZES) * step_s)
+        )
         upstream.start()
         upstream.backlog.wait()
         rig.worker("retry", "retry.high")

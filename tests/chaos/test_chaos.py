@@ -17,7 +17,12 @@ def run(script: str, **options: str) -> dict[str, Any]:
     """Run a script to its end and return the summary it ends with; fails, with all it said, on a non-zero exit."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options}
     done = subprocess.run(
-        [sys.executable, str(HERE / script)], env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [sys.executable, str(HERE / script)],
+        env=environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, f"{script} {options} failed:\n{done.stdout}\n{done.stderr}"

@@ -182,7 +182,7 @@ async def test_25_rows_go_in_one_request_and_are_all_there(rows: Rows) -> None:
 
 
 async def test_rows_that_the_store_refuses_come_back_by_their_places(rows: Rows) -> None:
-    assert await rows.put("no such table", [item("a"), item("b")]) == [0, 1]
+    assert await rows.put("NoSuchTable", [item("a"), item("b")]) == [0, 1]
 
 
 async def test_rows_come_back_when_there_is_no_store(settings: Settings) -> None:

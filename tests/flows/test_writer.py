@@ -162,13 +162,6 @@ async def test_preferences_become_one_row_a_channel(rows: Counting, writer: Writ
     assert found["sms"]["version"] == {"N": "3"}
 
 
-async def test_a_row_that_no_store_would_take_does_not_hold_up_the_others(rows: Counting, writer: Writer) -> None:
-    impossible = Preference(tenant="shop", user_id="u1", version=int("7" * 40))
-    works = [WritePreference(impossible), WritePreference(Preference(tenant="shop", user_id="u2", version=1))]
-    await asyncio.wait_for(asyncio.gather(*perform(writer, *works)), 5)
-    assert {item["user_id"]["S"] for item in rows.scan(rows.preferences)} == {"shop/u2"}
-
-
 def test_no_address_is_in_a_row_of_preferences() -> None:
     preference = Preference(
         tenant="shop", user_id="u1", version=1, addresses=[Address(channel="sms", address="+491701234567")]

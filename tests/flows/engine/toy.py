@@ -19,8 +19,8 @@ from agents.stage import Input, Later, Outbox, Tables
 from flows import logs
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
-from flows.engine.process import Host, run
 from flows.engine.frontier import Frontier
+from flows.engine.process import Host, run
 from flows.engine.producer import FlowProducer
 from flows.engine.seams import Thread
 from flows.engine.tenure import Tenure
