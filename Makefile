@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMPS := .carillon/stamps
 SOURCES := schemas tables agents flows deploy
 
-.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos-route chaos-deliver requirements clean
+.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos-route chaos-deliver chaos-scale chaos-lanes requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ chaos-route: setup ## Kill and rebalance the routing flow; count what was lost o
 
 chaos-deliver: setup ## Kill delivery workers; count repeated calls
 	$(BIN)/python tests/chaos/deliver.py
+
+chaos-scale: setup ## Grow routing to four workers and back under load
+	$(BIN)/python tests/chaos/scale.py
+
+chaos-lanes: setup ## Measure OTPs and opt-outs beside a marketing backlog
+	$(BIN)/python tests/chaos/lanes.py
 
 requirements: ## Pin requirements/*.in again, with hashes, after a change
 	$(PYTHON) -m venv .carillon/pip-tools

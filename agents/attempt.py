@@ -51,6 +51,7 @@ def attempt_of(delivery: Delivery, record: Input, provider: str, now_ms: int) ->
         State.STARTED,
         now_ms,
         possible_duplicate=delivery.possible_duplicate,
+        accepted_ms=delivery.accepted_ms,
     )
 
 

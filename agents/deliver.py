@@ -22,11 +22,14 @@ from schemas.records import Delivery, Notification, Status, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
 from tables.attempts import Attempt, Verdict, judge, pack, unpack
+from tables.dedup import WINDOW_S
 from tables.preferences import context
 from tables.suppressions import blocks, keys_of
 
 STALE_MS = 72 * 3600 * 1000
 """A decision older than this goes back through route: opt-outs are only kept as suppressions for so long."""
+WINDOW_MS = WINDOW_S * 1000
+"""A request accepted a whole dedup window after another of its key is a new one: its attempts begin anew."""
 TEMPLATE_WAIT_MS = 20
 
 _decode = msgspec.json.Decoder(Delivery).decode
@@ -63,6 +66,8 @@ class Deliver:
                 continue
             entry = tables["attempts"].get(key_of(delivery))
             latest = unpack(entry) if entry is not None else None
+            if latest is not None and delivery.accepted_ms - latest.accepted_ms >= WINDOW_MS:
+                latest = None
             verdict = judge(latest, delivery.round, delivery.attempt, record.topic, record.partition, record.offset)
             if verdict is Verdict.GO:
                 template = self._templates.peek(delivery.template_id, delivery.template_version)

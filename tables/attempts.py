@@ -43,6 +43,7 @@ class Attempt(msgspec.Struct, array_like=True, gc=False):
     possible_duplicate: bool = False
     tried: list[Tried] = []
     suppress: bool = False
+    accepted_ms: int = 0
 
 
 class Verdict(IntEnum):

@@ -69,6 +69,7 @@ class Audit:
         self._decisions: dict[str, set[tuple[str, str]]] = defaultdict(set)
         self._announced: dict[tuple[str, int], int] = defaultdict(int)
         self._routed: set[str] = set()
+        self._retried: set[tuple[str, int, str | None, str | None, int]] = set()
         self._ends: dict[DeliveryId, set[tuple[str, str]]] = defaultdict(set)
         self._ranks: dict[str, tuple[int, Step]] = {}
 
@@ -107,7 +108,10 @@ class Audit:
             if status.step is Step.SENT and (result.example is None or status.attempt > 1):
                 result.example = status.notification_id
         elif status.step is Step.RETRYING:
-            result.retried[status.channel] += 1
+            attempt = (status.notification_id, status.round, status.channel, status.address_hash, status.attempt)
+            if attempt not in self._retried:
+                self._retried.add(attempt)
+                result.retried[status.channel] += 1
         rank = RANK.get(status.step)
         if rank is not None and status.notification_id:
             found = (status.round * 100 + rank, status.step)

@@ -202,6 +202,7 @@ class Engine:
 
     def _emit(self, part: Partition, views: Tables, outbox: Outbox, then: Callable[[], None]) -> None:
         """Write to the stores, the changelogs and the topics; `then` runs when all of it is acknowledged."""
+        self.tenure.be_no_ghost()
         changelogs: list[Changes] = []
         for name in self.tables.specs:
             writes = cast(View, views[name]).writes
@@ -216,6 +217,7 @@ class Engine:
     def _durable(self, part: Partition, span: Span, calls: list[object]) -> None:
         """Everything a piece wrote is acknowledged: make its calls, or call it done."""
         if calls and self.calls is not None:
+            self.tenure.be_no_ghost()
             self.calls.start(part, span, calls)
         else:
             self._done(part, span)

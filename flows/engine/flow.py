@@ -64,6 +64,11 @@ class Flow:
     waits: Waits = field(default_factory=lambda: WAITS[Lane.LOW])
 
     @property
+    def session_s(self) -> float:
+        """How long the group waits for a member it does not hear of before its partitions go to others."""
+        return 6.0 if self.lane is Lane.HIGH else 10.0
+
+    @property
     def group(self) -> str:
         """The consumer group, which is also the Faust app's id."""
         return f"carillon-{self.name}"

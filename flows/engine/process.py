@@ -21,6 +21,7 @@ from flows.engine.meters import Meters
 from flows.engine.replicated import Replicated
 from flows.engine.seams import EngineApp, NoTables
 from flows.engine.stop import die
+from flows.engine.tenure import HEARTBEAT_S
 from flows.engine.watchdog import Watchdog
 from schemas import metrics
 from schemas.errors import Misconfigured
@@ -57,8 +58,8 @@ def app_of(flow: Flow, host: Host) -> EngineApp:
         canonical_url=f"http://{host.worker}.carillon",
         consumer_group_instance_id=f"{flow.name}-{host.worker}" if high else None,
         consumer_auto_offset_reset="earliest",
-        broker_session_timeout=6.0 if high else 10.0,
-        broker_heartbeat_interval=1.0,
+        broker_session_timeout=flow.session_s,
+        broker_heartbeat_interval=HEARTBEAT_S,
         broker_rebalance_timeout=30.0,
         broker_request_timeout=60.0,
         consumer_max_fetch_size=1_048_576,
@@ -130,6 +131,8 @@ class Process:
     async def _beat(self) -> None:
         while True:
             self.watchdog.beat()
+            for engine in self.engines:
+                engine.tenure.beat()
             for name, table in self.replicated.items():
                 self.meters.set(metrics.STALENESS, (name,), table.staleness_s())
             await asyncio.sleep(0.5)

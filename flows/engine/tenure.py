@@ -26,6 +26,7 @@ from schemas.sealing import KeyRing
 from tables.table import Kind
 
 COMMIT_S = 0.5
+HEARTBEAT_S = 1.0
 _LOOK_S = 0.005
 
 log = logging.getLogger("carillon.engine")
@@ -54,6 +55,22 @@ class Tenure:
         self._generation = 0
         self._taking: asyncio.Task[None] | None = None
         self._committing: asyncio.Task[None] | None = None
+        self._beat_at = time.monotonic()
+
+    def beat(self) -> None:
+        """The loop is alive: called twice a second."""
+        self.be_no_ghost()
+        self._beat_at = time.monotonic()
+
+    def be_no_ghost(self) -> None:
+        """End a process that stood still (SIGSTOP, a frozen machine) for longer than its group waits for it.
+
+        Its partitions have another owner by now, and nobody has told it yet: whatever it wrote or called from here on
+        would be done twice. Asked before every side effect, since work that was queued runs before the next beat.
+        """
+        still_s = time.monotonic() - self._beat_at
+        if self.parts and still_s > self._flow.session_s - HEARTBEAT_S:
+            die(f"{self._flow.name} stood still for {still_s:.1f} s: its partitions may have another owner")
 
     def holds(self, part: Partition) -> bool:
         """Whether `part` may have side effects now."""

@@ -77,6 +77,14 @@ def test_another_offset_with_the_same_attempt_is_a_repeat_and_dropped() -> None:
     assert outbox.tally == {(metrics.REPEATS, ("high", "sms")): 1}
 
 
+def test_a_key_used_again_after_the_dedup_window_is_delivered_again() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    delivering.attempt(delivery, ruled(Kind.ACCEPTED), 5)
+    a_day_later = msgspec.structs.replace(delivery, accepted_ms=delivery.accepted_ms + 24 * 3600 * 1000)
+    _, outbox = delivering.run(delivered(a_day_later, 6))
+    assert len(outbox.calls) == 1
+
+
 def test_a_repeat_within_a_batch_is_dropped_too() -> None:
     _, outbox = Delivering().run(delivered(a_delivery(), 5), delivered(a_delivery(), 6))
     assert len(outbox.calls) == 1

@@ -47,6 +47,8 @@ def test_a_row_whose_fold_is_forgotten_is_written_under_a_condition() -> None:
     assert late.conditional
     (known,) = run(World(), status(Step.SENT, accepted_ms=NOW - FOLD_FOR_MS))
     assert not known.conditional
+    (followed,) = run(world, status(Step.SENT, round=2, accepted_ms=NOW - FOLD_FOR_MS - 1))
+    assert not followed.conditional, "its fold is here again"
 
 
 def test_of_a_user_s_preferences_in_a_batch_the_latest_is_written_and_the_unreadable_left_out() -> None:

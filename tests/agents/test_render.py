@@ -1,5 +1,6 @@
 """render: templates become parts; a message with a hole in it does not go, and no error shows a value."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -60,6 +61,13 @@ def test_a_hole_is_an_error_that_shows_no_value(text: str, params: dict[str, Any
     assert caught.value.reason is Reason.BAD_TEMPLATE
     assert SECRET not in f"{caught.value!r} {caught.value}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None, "a chained error shows its chain"
+
+
+def test_a_template_reads_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "near.mustache").write_text(SECRET)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Malformed, match="there are no partials"):
+        body("{{> near}}")
 
 
 def test_a_missing_param_is_named() -> None:

@@ -1,6 +1,10 @@
 """No address, no text and no code is in anything that is written, counted, raised or shown, from admit to settle."""
 
+import base64
+import binascii
+import contextlib
 import logging
+import re
 from typing import Any
 
 import msgspec
@@ -10,6 +14,7 @@ from agents.attempt import Outcome
 from agents.provider import Kind
 from agents.remember import remember
 from agents.stage import Outbox
+from schemas import topics
 from schemas.records import Delivery
 from tests.agents.world import NOW, RING, TWILIO, Delivering, Record, World, asked, delivered, deliveries, raw, ruled
 
@@ -25,9 +30,18 @@ def shown(*outboxes: Outbox, entries: Any = ()) -> str:
     parts: list[str] = []
     for outbox in outboxes:
         for topic, key, value, _, headers in outbox.records:
-            parts += [topic, repr(key), repr(value), (value or b"").decode(), repr(headers)]
+            parts += [topic, repr(key), *unwrapped(value or b""), repr(headers)]
         parts += [repr(outbox.calls), repr(outbox.tally), repr(outbox.observed)]
     return "\n".join([*parts, *(repr(entry) for entry in entries)])
+
+
+def unwrapped(value: bytes) -> list[str]:
+    """A record's text, and that of every field of it that is base64."""
+    found = [value.decode("latin-1")]
+    for field in re.findall(rb'"([A-Za-z0-9+/]{8,}={0,2})"', value):
+        with contextlib.suppress(binascii.Error):
+            found += unwrapped(base64.b64decode(field, validate=True))
+    return found
 
 
 def told() -> bytes:
@@ -88,3 +102,7 @@ def test_the_search_would_find_what_is_planted() -> None:
     outbox = Outbox()
     outbox.call(TEXT)
     assert TEXT in shown(outbox)
+    for body in (MAILBOX.encode(), msgspec.json.encode({"inner": TEXT.encode()})):
+        wrapped = Outbox()
+        wrapped.send(topics.DEAD_LETTERS, b"k", msgspec.json.encode({"body": body}))
+        assert any(secret in shown(wrapped) for secret in (MAILBOX, TEXT))

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from audit import Audit, examples
-from harness import ChaosError, Rig, Worker, log, option
+from harness import Rig, log, option
 from traffic import TENANT, Upstream, Written, user, write_people
+from victims import ChaosError, Worker
 
 from schemas.keys import notification_id
 from schemas.vocabulary import Lane

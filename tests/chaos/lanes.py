@@ -19,8 +19,9 @@ from typing import Any
 
 from audit import Audit, examples
 from confluent_kafka import Producer
-from harness import PARTITIONS, ChaosError, Rig, log, option
+from harness import PARTITIONS, Rig, log, option
 from traffic import TENANT, user, write_people
+from victims import ChaosError
 
 from schemas.keys import notification_id
 from schemas.vocabulary import Lane

@@ -15,8 +15,9 @@ import time
 from typing import Any
 
 from audit import audit, examples
-from harness import ChaosError, Rig, Worker, log, option
+from harness import Rig, log, option
 from traffic import Upstream, events, write_preferences
+from victims import ChaosError, Worker
 
 PACE_S = 4.0
 """Mean seconds between faults: a restart takes two to three, so some faults meet a worker that is restoring."""
@@ -28,13 +29,13 @@ def hurt(kind: str, worker: Worker, draw: random.Random) -> None:
     """One fault to one worker, which runs again afterwards."""
     if kind == "stall":
         worker.stall(STALL_S)
-        return
-    if kind == "term":
+    elif kind == "term":
         worker.terminate()
     else:
         worker.kill(wipe=kind == "wipe")
-    time.sleep(draw.uniform(0.0, 1.0))
-    worker.start()
+    if not worker.running:
+        time.sleep(draw.uniform(0.0, 1.0))
+        worker.start()
 
 
 def run(seed: int, count: int, faults: int, users: int, kinds: list[str]) -> dict[str, Any]:

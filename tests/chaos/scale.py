@@ -12,8 +12,9 @@ import time
 from typing import Any
 
 from audit import Audit, audit, examples
-from harness import ChaosError, Rig, log, option
+from harness import Rig, log, option
 from traffic import Upstream, events, write_preferences
+from victims import ChaosError
 
 SIZES = (1, 2, 4, 2, 1)
 DRAIN_S = 240.0

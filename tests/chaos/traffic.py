@@ -8,7 +8,8 @@ from threading import Event, Thread
 from typing import Any
 
 from confluent_kafka import Producer
-from harness import PARTITIONS, ChaosError
+from harness import PARTITIONS
+from victims import ChaosError
 
 TENANT = "acme"
 TOPIC = "notifications.high"

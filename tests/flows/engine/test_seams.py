@@ -79,13 +79,13 @@ async def test_the_worker_consumer_is_made_by_one_method_and_gets_our_assignor_a
     assert parameters(driver.AIOKafkaConsumerThread._create_worker_consumer) == ["self", "transport"]
     thread = app.consumer.thread  # type: ignore[attr-defined]
     consumer = thread._create_worker_consumer(app.transport)
+    consumer._closed = True
     assert list(consumer._partition_assignment_strategy) == [app.assignor]
     assert "isolation_level" in parameters(AIOKafkaConsumer.__init__)
     assert consumer._isolation_level == "read_committed"
     assert (consumer._group_instance_id, consumer._session_timeout_ms) == ("seam.high-w1", 6000)
     assert consumer._client.hosts == [("127.0.0.1", 1, 2), ("127.0.0.1", 2, 2)]
     assert "isolation_level=self._isolation_level" in inspect.getsource(AIOKafkaConsumer.start)
-    consumer._closed = True
 
 
 def test_a_rebalance_reaches_two_methods_of_the_consumer_in_the_main_loop() -> None:

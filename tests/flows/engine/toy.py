@@ -23,7 +23,7 @@ from flows.engine.frontier import Frontier
 from flows.engine.process import Host, run
 from flows.engine.producer import FlowProducer
 from flows.engine.seams import Thread
-from flows.engine.tenure import Tenure
+from flows.engine.tenure import COMMIT_S, Tenure
 from flows.engine.watchdog import Watchdog
 from schemas.sealing import KeyRing
 from schemas.topics import Cleanup, Topic, changelog
@@ -180,10 +180,14 @@ async def _beat(target: Path) -> None:
 def _die_between_changelog_and_forward() -> None:
     emit = FlowProducer.emit
 
+    def die_later() -> None:
+        # Later than the next commit, which must not come before the forward.
+        asyncio.get_running_loop().call_later(3 * COMMIT_S, os.kill, os.getpid(), signal.SIGKILL)
+
     def only_the_changelog(self: FlowProducer, records: Any, changelogs: Any, then: Any, logged: Any) -> None:
         if changelogs and not Path(os.environ["TOY_STATE"], "died").exists():
             Path(os.environ["TOY_STATE"], "died").touch()
-            emit(self, [], changelogs, lambda: os.kill(os.getpid(), signal.SIGKILL), logged)
+            emit(self, [], changelogs, die_later, logged)
         else:
             emit(self, records, changelogs, then, logged)
 
