@@ -5,6 +5,7 @@ older one is closed and its folder deleted. So local growth is bounded without a
 """
 
 import shutil
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -47,7 +48,10 @@ class Store:
         self._folder = folder
         self._keep_s = keep_s
         folder.mkdir(parents=True, exist_ok=True)
+        self._turning = threading.Lock()
         self._buckets: dict[int, Rdict] = {}
+        self._expired: dict[int, Rdict] = {}
+        """Out of the way, but a read may still be under way: closed at the next turn."""
         self._current = self._number(now_s)
         found = {int(path.name) for path in folder.iterdir() if path.name.isdigit()}
         for number in sorted(found | {self._current}):
@@ -58,23 +62,32 @@ class Store:
         return int(at_s // self._keep_s) if self._keep_s else 0
 
     def _open(self, number: int) -> None:
-        self._buckets[number] = Rdict(str(self._folder / str(number)), _options())
+        self._buckets = {**self._buckets, number: Rdict(str(self._folder / str(number)), _options())}
 
     def _drop_old(self) -> None:
-        for number in [old for old in self._buckets if old < self._current - 1]:
-            self._buckets.pop(number).close()
+        for number, bucket in self._expired.items():
+            bucket.close()
             shutil.rmtree(self._folder / str(number))
+        oldest = self._current - 1
+        self._expired = {number: bucket for number, bucket in self._buckets.items() if number < oldest}
+        self._buckets = {number: bucket for number, bucket in self._buckets.items() if number >= oldest}
 
     def turn(self, now_s: float) -> None:
-        """Begin the bucket of `now_s` if it is time, carrying the offset over, and drop what has expired."""
+        """Begin the bucket of `now_s` if it is time, carrying the offset over, and drop what has expired.
+
+        Blocks for some 10 ms: call it off the loop, which may read and write meanwhile.
+        """
         number = self._number(now_s)
-        if number > self._current:
-            offset = self.offset()
-            self._open(number)
-            self._current = number
-            if offset is not None:
-                self.write({}, offset)
-            self._drop_old()
+        with self._turning:
+            if self._buckets and number > self._current:
+                offset = self.offset()
+                self._open(number)
+                if offset is not None:
+                    self._write(number, {}, offset)
+                self._current = number
+                self._drop_old()
+            elif self._expired:
+                self._drop_old()
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The entries under `keys`, in their order."""
@@ -135,6 +148,7 @@ class Store:
 
     def close(self) -> None:
         """Flush and close."""
-        for bucket in self._buckets.values():
-            bucket.close()
-        self._buckets.clear()
+        with self._turning:
+            for bucket in (*self._buckets.values(), *self._expired.values()):
+                bucket.close()
+            self._buckets, self._expired = {}, {}

@@ -101,12 +101,14 @@ class FlowTables:
             self._durable[name, partition] = offset
 
     def persist(self) -> None:
-        """Move the persisted offsets to what is known durable, and turn buckets whose time has come."""
-        now = time.time()
+        """Move the persisted offsets to what is known durable."""
         for name, number in list(self._durable):
             self._persist(name, number)
-        for store in self._stores.values():
-            store.turn(now)
+
+    def turn(self) -> None:
+        """Begin the buckets whose time has come. Blocks: call it off the loop."""
+        for store in list(self._stores.values()):
+            store.turn(time.time())
 
     def _persist(self, name: str, number: int) -> None:
         offset = self._durable.pop((name, number), None)

@@ -145,6 +145,7 @@ class Tenure:
                 if self.ready:
                     self._tables.persist()
                     self._measure()
+                    await self._on_pool(self._tables.turn)
         except Exception as error:  # commits that stop unseen are a silent stall
             die(f"commits of {self._flow.name} stopped", error)
 

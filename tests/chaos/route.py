@@ -3,8 +3,8 @@
     make chaos-route [SEEDS=4] [EVENTS=500000] [FAULTS=12] [USERS=EVENTS/10] [SEED=n] [KINDS=kill,term,wipe]
 
 One line a seed on stdout and a JSON summary as the last line; exit code 1 if anything was lost, let through twice or
-decided otherwise, with examples. SEED=n runs that seed alone, the same way. The last seed has SIGTERMs only and must
-write nothing twice. KINDS may also name `stall`: SIGSTOP for longer than the group's session, then SIGCONT.
+decided otherwise, with examples. SEED=n runs that seed alone, the same way. Two more seeds follow: one of stalls
+(SIGSTOP for longer than the group's session, then SIGCONT), one of SIGTERMs alone, which must write nothing twice.
 """
 
 import json
@@ -72,12 +72,11 @@ def run(seed: int, count: int, faults: int, users: int, kinds: list[str]) -> dic
 
 
 def plan(seeds: int, kinds: list[str]) -> list[tuple[int, list[str]]]:
-    """The seeds with their kinds of fault: those asked for, and one of SIGTERMs alone."""
+    """The seeds with their kinds of fault: those asked for, one of stalls and one of SIGTERMs alone."""
     if "SEED" in os.environ:
         return [(option("SEED", 0), kinds)]
-    return [(seed, kinds) for seed in range(1, seeds + 1)] + (
-        [(seeds + 1, ["term"])] if "KINDS" not in os.environ else []
-    )
+    found = [(seed, kinds) for seed in range(1, seeds + 1)]
+    return found if "KINDS" in os.environ else [*found, (seeds + 1, ["stall"]), (seeds + 2, ["term"])]
 
 
 def main() -> int:

@@ -98,11 +98,14 @@ async def test_work_is_done_only_when_the_store_has_taken_it(rows: Counting, wri
 
 
 async def test_rows_of_a_partition_that_was_given_up_are_not_written(rows: Counting, writer: Writer) -> None:
-    cut, kept = perform(writer, Write(row("cut"), False), Write(row("kept"), False))
+    cut, forgotten, kept = perform(
+        writer, Write(row("cut"), False), Write(row("forgotten"), True), Write(row("kept"), False)
+    )
     await asyncio.sleep(0)
     cut.cancel()
+    forgotten.cancel()
     await asyncio.wait_for(kept, 10)
-    assert (stored(rows, "cut"), stored(rows, "kept")) == (None, "routed")
+    assert [stored(rows, id_) for id_ in ("cut", "forgotten", "kept")] == [None, None, "routed"]
 
 
 async def test_rows_given_up_while_the_store_is_away_are_not_written_when_it_is_back(

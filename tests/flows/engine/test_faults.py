@@ -117,8 +117,7 @@ def test_a_partition_that_waits_does_not_hold_the_others_up(toy: Toy) -> None:
     times = [line["at_ms"] - until for line in toy.told() if line["id"] in waiting]
     assert min(times) >= 0
     assert max(times) < 1_500
-    # It waits, instead of asking again and again.
-    assert worker.metric("engine_fetches_total") < 20
+    assert {line["waits"] for line in toy.told() if line["id"] == waiting[0]} == {1}
     assert '"ok": true' in worker.page("/health")
 
 
@@ -227,14 +226,18 @@ def test_offsets_committed_past_the_end_of_a_log_are_refused_instead_of_waiting_
     assert "the topic was made anew" in worker.events("fail_stop")[0]["trace"]
 
 
-def test_the_loop_is_not_held_over_10_ms_by_a_batch(toy: Toy, tmp_path: Path) -> None:
+LOOP_MS = 15.0
+"""A hand-over of 256 records costs the toy's loop 8 ms of CPU; a backlog in one piece would cost hundreds."""
+
+
+def test_a_backlog_does_not_hold_the_loop_for_longer_than_a_hand_over(toy: Toy, tmp_path: Path) -> None:
     ids = toy.ask(*[{}] * 20_000)
     pulse = tmp_path / "pulse"
     worker = toy.start(TOY_PULSE=str(pulse))
     pulse.touch()
     toy.await_ids(ids[-1:], 40)
     assert worker.stop() == 0
-    assert float(pulse.read_text()) < 20.0
+    assert float(pulse.read_text()) < LOOP_MS
 
 
 @pytest.fixture

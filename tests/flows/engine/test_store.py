@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,38 @@ def test_an_expired_bucket_is_dropped_with_its_folder_and_the_offset_carried_ove
     store.turn(NOW + KEEP_S)
     assert (buckets(store), store.offset()) == (["10000", "10001"], 7)
     store.turn(NOW + 2 * KEEP_S)
-    assert (buckets(store), store.offset()) == (["10001", "10002"], 7)
-    assert store.get_many([b"a"]) == [None]
+    assert (store.get_many([b"a"]), store.offset()) == ([None], 7)
+    # Its folder goes at the next look, when no read can be under way.
+    store.turn(NOW + 2 * KEEP_S)
+    assert buckets(store) == ["10001", "10002"]
+
+
+def test_a_store_can_be_read_and_written_while_it_turns_in_another_thread(store: Store) -> None:
+    store.write({b"k": b"0"}, 1)
+    ended = threading.Event()
+
+    def turn() -> None:
+        for turns in range(1, 20):
+            store.turn(NOW + turns * KEEP_S)
+            ended.wait(0.02)
+        ended.set()
+
+    thread = threading.Thread(target=turn)
+    thread.start()
+    count = 0
+    while not ended.is_set():
+        count += 1
+        store.write({b"k": b"%d" % count})
+        assert store.get_many([b"k"]) == [b"%d" % count]
+    thread.join()
+    assert store.offset() == 1
+    assert len(buckets(store)) <= 3
+
+
+def test_a_store_that_is_closed_does_not_turn(store: Store) -> None:
+    store.close()
+    store.turn(NOW + KEEP_S)
+    assert buckets(store) == ["10000"]
 
 
 def test_nothing_turns_before_its_time(store: Store) -> None:
@@ -76,6 +107,7 @@ def test_a_store_that_is_opened_in_a_later_bucket_knows_its_offset_and_drops_wha
     assert (store.offset(), store.get_many([b"a"])) == (42, [b"1"])
     store.close()
     store = Store(tmp_path / "store", KEEP_S, NOW + 2 * KEEP_S)
+    store.turn(NOW + 2 * KEEP_S)
     assert (buckets(store), store.get_many([b"a"])) == (["10001", "10002"], [None])
 
 

@@ -38,6 +38,7 @@ def test_what_was_aborted_is_not_run(toy: Toy, writer: Producer) -> None:
     toy.start()
     writer.begin_transaction()
     write(writer, toy.topics.asked, 1)
+    assert writer.flush(10) == 0
     writer.abort_transaction(20)
     writer.begin_transaction()
     write(writer, toy.topics.asked, 2)

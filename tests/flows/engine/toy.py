@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
@@ -68,6 +69,7 @@ class Work:
 
     def __init__(self, toy: str, worker: str, journal: Path) -> None:
         self.names, self._worker, self._journal = names(toy), worker, journal
+        self._waits: Counter[int] = Counter()
 
     def stage(self, batch: Sequence[Input], tables: Tables, outbox: Outbox) -> Later | None:
         """Records of the main topic."""
@@ -77,6 +79,7 @@ class Work:
         for index, record in enumerate(batch):
             asked = json.loads(record.value or b"{}")
             if asked.get("until_ms", 0) > now_ms():
+                self._waits[asked["id"]] += 1
                 return Later(index, asked["until_ms"])
             key = record.key or b""
             last, count = read_tally(tally.get(key))
@@ -85,6 +88,7 @@ class Work:
                 count += 1
                 tally[key] = _ENTRY.pack(record.offset, count)
             told = {"id": asked["id"], "fresh": fresh, "count": count, "worker": self._worker, "at_ms": now_ms()}
+            told["waits"] = self._waits[asked["id"]]
             told["side"] = (side.get(key) or b"").decode()
             self._do(asked, told, outbox)
             outbox.send(self.names.out, b"from %d" % record.partition, json.dumps(told).encode())
