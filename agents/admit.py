@@ -6,13 +6,13 @@ from datetime import datetime
 import msgspec
 
 from agents.bury import bury
-from agents.intake import ORIGIN, Intake, decide
-from agents.stage import Input, Outbox, Tables, position
+from agents.intake import ORIGIN, Intake, decide, origin
+from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
-from schemas.errors import Malformed
-from schemas.keys import SEPARATOR, murmur2, notification_id, user_key
-from schemas.records import MAX_INPUT_BYTES, Notification, Record
+from schemas.errors import Malformed, Unsealable
+from schemas.keys import SEPARATOR, murmur2, notification_id
+from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES, Notification, Record, canonical, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import CLASSES, Lane, Reason, Step
 from tables.dedup import WINDOW_S
@@ -26,12 +26,12 @@ _decode = msgspec.json.Decoder(Notification).decode
 _decode_major = msgspec.json.Decoder(Record).decode
 
 
-def read(value: bytes | None) -> Notification:
-    """A notification from its JSON. Raises Malformed with the reason it is buried under."""
+def read(value: bytes | None, limit: int = MAX_INPUT_BYTES) -> Notification:
+    """A notification from its JSON of `limit` bytes at most. Raises Malformed with the reason it is buried under."""
     if value is None:
         raise Malformed(Reason.NULL_RECORD)
-    if len(value) > MAX_INPUT_BYTES:
-        raise Malformed(Reason.TOO_LARGE, f"{len(value)} bytes, at most {MAX_INPUT_BYTES}")
+    if len(value) > limit:
+        raise Malformed(Reason.TOO_LARGE, f"{len(value)} bytes, at most {limit}")
     try:
         notification = _decode(value)
     except msgspec.ValidationError:
@@ -48,11 +48,6 @@ def read(value: bytes | None) -> Notification:
     if not (channels in _ONE if isinstance(channels, str) else CHANNELS.keys() >= set(channels)):
         raise Malformed(Reason.UNKNOWN_CHANNEL)
     return notification
-
-
-def _of_the_engine(asked: Notification) -> bool:
-    fresh = asked.sealed_params is None and asked.due_ms is None and asked.accepted_ms is None
-    return not (fresh and asked.tries == 0 and asked.round == 1)
 
 
 def _newer(value: bytes) -> Reason | None:
@@ -75,6 +70,7 @@ def admit(
 ) -> Callable[[Sequence[Input], Tables, Outbox], list[Intake]]:
     """The agent of one lane: records in, intakes out. `clock` gives epoch milliseconds, once a batch."""
     returns, misplaced = topics.returns(lane).name, topics.misplaced(lane).name
+    engines = (returns, misplaced)
     window_ms = WINDOW_S * 1000
     own = {kind for kind, rule in CLASSES.items() if rule.lane is lane}
 
@@ -82,25 +78,23 @@ def admit(
         now = clock()
         admitted = []
         for record in batch:
+            topic = record.topic
+            ours = topic in engines
             try:
-                asked = read(record.value)
-                if record.topic != returns and _of_the_engine(asked):
-                    raise Malformed(Reason.INVALID, "has fields that only the engine writes")
+                asked = read(record.value, MAX_VALUE_BYTES if ours else MAX_INPUT_BYTES)
                 if asked.message_class not in own:
                     raise Malformed(Reason.WRONG_LANE, f"class {asked.message_class.value}")
+                id_ = notification_id(asked.tenant, lane, asked.user_id, asked.idempotency_key)
+                params = _opened(asked, id_, ring) if ours else _given(asked)
             except Malformed as error:
                 bury(outbox, record, error.reason, now, ring, lane, error.detail)
                 continue
             user = asked.user_id.encode()
+            appended = record.timestamp if topic != returns else asked.accepted_ms or record.timestamp
+            item = Intake(record, asked, id_, params, appended, deadline_ms(asked, appended))
             if murmur2(None, user, len(user), partitions, None, None) != record.partition:
-                _key_again(outbox, record, user, misplaced, lane)
-                continue
-            appended = asked.accepted_ms or record.timestamp if record.topic == returns else record.timestamp
-            id_ = notification_id(asked.tenant, lane, asked.user_id, asked.idempotency_key)
-            item = Intake(
-                record, asked, id_, user_key(asked.tenant, asked.user_id), appended, deadline_ms(asked, appended)
-            )
-            if now - record.timestamp > window_ms and record.topic != returns:
+                _key_again(outbox, item, user, misplaced, lane, ring)
+            elif topic != returns and now - record.timestamp > window_ms:
                 decide(outbox, lane, item, Step.EXPIRED, now, Reason.PAST_WINDOW)
             elif item.deadline_ms <= now:
                 decide(outbox, lane, item, Step.EXPIRED, now, Reason.PAST_DEADLINE)
@@ -111,7 +105,27 @@ def admit(
     return agent
 
 
-def _key_again(outbox: Outbox, record: Input, user: bytes, topic: str, lane: Lane) -> None:
-    headers = [(ORIGIN, position(record).encode())]
-    outbox.records.append((topic, user, record.value, -1, headers))
+def _given(asked: Notification) -> bytes:
+    """The params of a producer's record."""
+    engines_own = asked.sealed_params is not None or asked.due_ms is not None or asked.accepted_ms is not None
+    if engines_own or asked.tries or asked.round != 1:
+        raise Malformed(Reason.INVALID, "has fields that only the engine writes")
+    return canonical(asked.params)
+
+
+def _opened(asked: Notification, id_: str, ring: KeyRing) -> bytes:
+    """The params of a record that the engine wrote itself, sealed."""
+    if asked.sealed_params is None:
+        raise Malformed(Reason.INVALID, "is not sealed: only the engine writes here")
+    try:
+        return ring.open(asked.sealed_params, id_.encode())
+    except Unsealable as error:
+        raise Malformed(Reason.INVALID, str(error)) from None
+
+
+def _key_again(outbox: Outbox, item: Intake, user: bytes, topic: str, lane: Lane, ring: KeyRing) -> None:
+    asked, headers = item.notification, [(ORIGIN, origin(item.record).encode())]
+    sealed = asked.sealed_params or ring.seal(item.params, item.id.encode())
+    value = encode(msgspec.structs.replace(asked, params={}, sealed_params=sealed))
+    outbox.records.append((topic, user, value, -1, headers))
     outbox.count(metrics.MISPLACED, lane.value)

@@ -165,7 +165,7 @@ def note(attempt: Attempt, result: Result, at_ms: int, earlier: list[Tried]) -> 
     """Add what a call came to to what its delivery remembers."""
     tried = Tried(
         attempt=attempt.number,
-        provider=result.provider,
+        provider=attempt.provider,
         sent=result.sent.value,
         reason=result.reason,
         at_ms=at_ms,
@@ -177,3 +177,4 @@ def note(attempt: Attempt, result: Result, at_ms: int, earlier: list[Tried]) -> 
 
 NOT_STARTED = Result(Kind.UNAVAILABLE, "", "not_started")
 CUT_OFF = Result(Kind.AMBIGUOUS, "", "cut_off")
+"""What no provider has said: the attempt knows whose call it was."""

@@ -6,7 +6,7 @@ from agents.bury import bury
 from agents.intake import Intake, decide, origin
 from agents.stage import Input, Outbox, Tables
 from schemas import topics
-from schemas.records import Notification
+from schemas.records import Notification, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
 from tables.dedup import GENERATION, WINDOW_S, Owner, pack, unpack
@@ -14,11 +14,9 @@ from tables.dedup import GENERATION, WINDOW_S, Owner, pack, unpack
 
 def request_digest(asked: Notification, params: bytes, ring: KeyRing) -> bytes:
     """8 bytes of what is asked for; `produced_at`, the producer's clock, takes no part."""
-    rest = (
-        f"{asked.channels}\x1f{asked.category}\x1f{asked.message_class}\x1f{asked.template_id}\x1f"
-        f"{asked.template_version}\x1f{asked.deadline}\x1f{asked.collapse_key}\x1f"
-    )
-    return ring.digest(rest.encode() + params)
+    template = asked.template_id, asked.template_version
+    rest = (asked.channels, asked.category, asked.message_class, template, asked.deadline, asked.collapse_key)
+    return ring.digest(encode(rest) + params)
 
 
 def dedup(

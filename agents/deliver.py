@@ -31,6 +31,8 @@ STALE_MS = 72 * 3600 * 1000
 WINDOW_MS = WINDOW_S * 1000
 """A request accepted a whole dedup window after another of its key is a new one: its attempts begin anew."""
 TEMPLATE_WAIT_MS = 20
+LEAST_LEFT_MS = 1000
+"""The shortest life that providers can be told."""
 
 _decode = msgspec.json.Decoder(Delivery).decode
 _params = msgspec.json.Decoder(dict[str, object]).decode
@@ -126,13 +128,15 @@ class Deliver:
         id_ = delivery.notification_id
         params = _params(self._ring.open(delivery.params, id_.encode()))
         address = self._ring.open(delivery.address, context(delivery.tenant, delivery.user_id)).decode()
+        left_ms = max(LEAST_LEFT_MS, delivery.deadline_ms - now)
         return Message(
             ref=f"{id_}.{delivery.channel}.{delivery.round}.{delivery.attempt}",
             channel=delivery.channel,
             address=address,
             parts=template.render(delivery.channel, params),
             message_class=delivery.message_class,
-            ttl_s=max(1.0, (delivery.deadline_ms - now) / 1000),
+            ttl_s=left_ms / 1000,
+            deadline_s=(now + left_ms) // 1000,
             collapse_key=delivery.collapse_key or id_,
         )
 

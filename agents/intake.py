@@ -2,7 +2,8 @@
 
 from agents.stage import Input, Outbox, position
 from schemas import metrics, topics
-from schemas.records import Notification, Status, canonical, encode
+from schemas.keys import user_key
+from schemas.records import Notification, Status, encode
 from schemas.vocabulary import Lane, Reason, Step
 from tables.preferences import Entry
 
@@ -15,8 +16,8 @@ ORIGIN = "origin"
 class Intake:
     """A valid notification, in its partition and in time, not yet decided.
 
-    `channels` limits a replay to the bits decided before (None: fresh); `entry` is the user's preference;
-    `params` the JSON of the request's params, its keys in order.
+    `params` is the JSON of the request's params, its keys in order; `channels` limits a replay to the bits decided
+    before (None: fresh); `entry` is the user's preference.
     """
 
     __slots__ = (
@@ -33,15 +34,15 @@ class Intake:
     )
 
     def __init__(
-        self, record: Input, notification: Notification, id_: str, key: bytes, appended_ms: int, deadline_ms: int
+        self, record: Input, notification: Notification, id_: str, params: bytes, appended_ms: int, deadline_ms: int
     ) -> None:
         self.record = record
         self.notification = notification
         self.id = id_
-        self.key = key
+        self.key = user_key(notification.tenant, notification.user_id)
+        self.params = params
         self.appended_ms = appended_ms
         self.deadline_ms = deadline_ms
-        self.params = canonical(notification.params)
         self.owner: tuple[bytes, bytes] | None = None
         self.channels: int | None = None
         self.entry: Entry | None = None
@@ -60,6 +61,12 @@ def decide(
     outbox: Outbox, lane: Lane, item: Intake, step: Step, now_ms: int, reason: Reason = Reason.NONE, deliveries: int = 0
 ) -> None:
     """The one decision of a valid input record, as a status and as a count."""
+    tell(outbox, item, step, now_ms, reason, deliveries)
+    outbox.count(metrics.DECISIONS, lane, step, reason)
+
+
+def tell(outbox: Outbox, item: Intake, step: Step, now_ms: int, reason: Reason, deliveries: int) -> None:
+    """The status of a decision, for a caller that counts a batch at once."""
     asked = item.notification
     status = Status(
         notification_id=item.id,
@@ -74,4 +81,3 @@ def decide(
         deliveries=deliveries,
     )
     outbox.records.append((_STATUSES, item.id.encode(), encode(status), -1, None))
-    outbox.count(metrics.DECISIONS, lane, step, reason)

@@ -54,8 +54,8 @@ class Message:
     """One message to one address, rendered and in plain text.
 
     `ref` is opaque (it travels to the provider and back); `parts` is body for sms, subject, body and perhaps html for
-    email, title and body for push; `ttl_s` is seconds until the deadline, above 0; messages of one `collapse_key`
-    replace each other on a device.
+    email, title and body for push; `deadline_s` is the UTC second after which nobody wants it, `ttl_s` the seconds
+    until then, above 0; messages of one `collapse_key` replace each other on a device.
     """
 
     ref: str
@@ -64,6 +64,7 @@ class Message:
     parts: Mapping[str, str] = field(repr=False)
     message_class: MessageClass = field(repr=False)
     ttl_s: float = field(repr=False)
+    deadline_s: int = field(repr=False)
     collapse_key: str = field(repr=False)
 
 

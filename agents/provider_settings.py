@@ -25,18 +25,21 @@ class Secret:
     __str__ = __repr__
 
 
-def configured(provider: type[P], name: str, env: Mapping[str, str]) -> P | None:
-    """Build a provider from CARILLON_<NAME>_<FIELD>; None when none of its variables is set.
+def variables(provider: type[Any], name: str) -> dict[str, str]:
+    """The variable of each field: CARILLON_<NAME>_<FIELD>; a trailing underscore is no part of it."""
+    return {each.name: f"CARILLON_{name}_{each.name.rstrip('_')}".upper() for each in fields(provider) if each.init}
 
-    A field without a default is required; a trailing underscore is no part of its variable (`from_` is ..._FROM).
-    Raises Misconfigured, without the value, for what is missing or unfit.
+
+def configured(provider: type[P], name: str, env: Mapping[str, str]) -> P | None:
+    """Build a provider from its variables (`from_` is CARILLON_<NAME>_FROM); None when none of them is set.
+
+    A field without a default is required. Raises Misconfigured, without the value, for what is missing or unfit.
     """
-    read = [each for each in fields(provider) if each.init]  # type: ignore[arg-type]
-    variable = {each.name: f"CARILLON_{name}_{each.name.rstrip('_')}".upper() for each in read}
+    variable = variables(provider, name)
     given = {key: env[var].strip() for key, var in variable.items() if env.get(var, "").strip()}
     if not given:
         return None
-    required = [each.name for each in read if each.default is MISSING]
+    required = [each.name for each in fields(provider) if each.init and each.default is MISSING]  # type: ignore[arg-type]
     missing = [variable[key] for key in required if key not in given]
     if missing:
         others = f"CARILLON_{name.upper()}_*"

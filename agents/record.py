@@ -7,6 +7,7 @@ import msgspec
 
 from agents.stage import Input, Outbox, Tables
 from schemas.errors import Malformed
+from schemas.keys import user_key
 from schemas.records import Preference, Status
 from tables.preferences import read
 from tables.progress import Row, fold, pack, unpack
@@ -55,7 +56,10 @@ def record(clock: Callable[[], int]) -> Callable[[Sequence[Input], Tables, Outbo
 
 
 def record_preferences(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
-    """The stage over preferences: the latest of each user in the batch is written."""
+    """The stage over preferences: the latest of each user in the batch is written.
+
+    Only what lies under the user's key counts: remember sees to it that the last of these is the one that holds.
+    """
     latest: dict[tuple[str, str], Preference] = {}
     for found in batch:
         if found.value is not None:
@@ -64,7 +68,8 @@ def record_preferences(batch: Sequence[Input], tables: Tables, outbox: Outbox) -
             except Malformed:
                 # The routing flow reads the same record and buries it.
                 continue
-            latest[preference.tenant, preference.user_id] = preference
+            if found.key == user_key(preference.tenant, preference.user_id):
+                latest[preference.tenant, preference.user_id] = preference
     for preference in latest.values():
         outbox.call(WritePreference(preference))
 

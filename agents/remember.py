@@ -1,52 +1,119 @@
-"""remember: a changed preference becomes the table's entry, and its opt-outs the suppressions that outrun a backlog."""
+"""remember: a changed preference becomes the table's entry, and its opt-outs the suppressions that outrun a backlog.
 
-from collections.abc import Callable, Sequence
+One lane of the two also tells: it writes what is not in canonical form again, deletes it where it lay, and says from
+the canonical record alone what is suppressed, so that each change is told once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 
 from agents.bury import letter
 from agents.stage import Input, Outbox, Tables, position
 from schemas import topics
 from schemas.errors import Malformed
-from schemas.keys import opt_out_suppression, user_key
-from schemas.records import Suppression, encode
+from schemas.keys import SEPARATOR, opt_out_suppression, partition_of
+from schemas.records import Preference, Suppression, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Reason
-from tables.preferences import entry_of, pack, read, unpack
+from tables.preferences import Told, entry_of, outranks, pack, record_of, sealed, told, unpack
+from tables.table import Entries, Source
 
 SUPPRESS_FOR_MS = 72 * 3600 * 1000
 """A decision older than this goes back through route, so an opt-out older than this needs no suppression."""
 
+_SEPARATOR = SEPARATOR.encode()
+"""Stands in every canonical key."""
+
 
 def remember(
-    ring: KeyRing, clock: Callable[[], int], *, tell: bool
+    ring: KeyRing, clock: Callable[[], int], partitions: int, *, tell: bool
 ) -> Callable[[Sequence[Input], Tables, Outbox], None]:
-    """The stage over `preferences`. One lane tells the suppressions, so that each change is told once."""
+    """The stage over `preferences`, a topic of so many `partitions`."""
 
     def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
         now, entries = clock(), tables["preferences"]
-        found = []
-        for record in batch:
-            if record.value is not None:
-                try:
-                    found.append((record, read(record.value)))
-                except Malformed as error:
-                    if tell:
-                        place = position(record)
-                        dead = letter(record, place, error.reason, now, ring, error.detail)
-                        outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
-        entries.load([user_key(p.tenant, p.user_id) for _, p in found])
-        for record, preference in found:
-            key = user_key(preference.tenant, preference.user_id)
-            earlier = entries.get(key)
-            if earlier is not None and unpack(earlier).version > preference.version:
+        found = [(record, _read(record, partitions, now, ring, outbox if tell else None)) for record in batch]
+        entries.load(_keys(found))
+        outdone: dict[bytes, None] = {}
+        for record, said in found:
+            holds = said is not None and said.at_home and _take(said, entries, ring)
+            if record.key and _SEPARATOR in record.key:
+                outdone[record.key] = None
+            if said is None:
                 continue
-            entries[key] = pack(entry_of(preference, ring))
-            if not tell or now - record.timestamp > SUPPRESS_FOR_MS:
-                continue
-            for choice in preference.opt_outs:
-                scope = opt_out_suppression(preference.tenant, preference.user_id, choice.channel, choice.category)
-                told = Suppression(
-                    key=scope.decode(), blocked=choice.out, reason=Reason.OPTED_OUT.value, since_ms=record.timestamp
-                )
-                outbox.send(topics.SUPPRESSIONS, scope, encode(told))
+            if holds:
+                outdone.pop(said.key, None)
+            if tell and not said.canonical:
+                _bring_home(record, said, holds or not said.at_home, partitions, ring, outbox)
+            elif tell and holds and now - record.timestamp <= SUPPRESS_FOR_MS:
+                _suppress(said.preference, record.timestamp, outbox)
+        if tell:
+            for key in outdone:
+                _hold(key, entries, partitions, outbox)
 
     return stage
+
+
+def _read(record: Input, partitions: int, now_ms: int, ring: KeyRing, dead_letters: Outbox | None) -> Told | None:
+    """What a record says, if anything. One that cannot be read is buried by the lane that tells."""
+    if record.value is None:
+        return None
+    try:
+        return told(Source(record.key or b"", record.value, record.timestamp, record.partition, partitions))
+    except Malformed as error:
+        if dead_letters is not None:
+            place = position(record)
+            dead = letter(record, place, error.reason, now_ms, ring, error.detail)
+            dead_letters.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+        return None
+
+
+def _keys(found: Sequence[tuple[Input, Told | None]]) -> Iterator[bytes]:
+    """The entries that records are about, and those whose canonical records they lie upon."""
+    for record, said in found:
+        if said is not None and said.at_home:
+            yield said.key
+        if record.key and _SEPARATOR in record.key:
+            yield record.key
+
+
+def _take(said: Told, entries: Entries, ring: KeyRing) -> bool:
+    """Make a record the entry of its user, unless a greater one stands. Whether it holds."""
+    if not outranks(said, entries.get(said.key)):
+        return False
+    entries[said.key] = pack(entry_of(said.preference, ring))
+    return True
+
+
+def _bring_home(record: Input, said: Told, holds: bool, partitions: int, ring: KeyRing, outbox: Outbox) -> None:
+    """Write a record in canonical form, unless the entry outranks it, and delete it where it lay.
+
+    Left there it would keep its plain addresses for ever. A key with the separator is a canonical one: its own, which
+    the copy takes the place of, or by mistake somebody else's.
+    """
+    if holds:
+        _write(sealed(said.preference, ring), said.key, partitions, outbox)
+    own = record.key == said.key
+    if record.key and (not said.at_home if own else _SEPARATOR not in record.key):
+        outbox.records.append((topics.PREFERENCES.name, record.key, None, record.partition, None))
+
+
+def _hold(key: bytes, entries: Entries, partitions: int, outbox: Outbox) -> None:
+    """Write the record that holds behind one that does not: compaction keeps what lies last under a key, be it of a
+    lower version, somebody else's, or a tombstone."""
+    entry = entries.get(key)
+    if entry is not None:
+        _write(record_of(key, unpack(entry)), key, partitions, outbox)
+
+
+def _write(preference: Preference, key: bytes, partitions: int, outbox: Outbox) -> None:
+    home = partition_of(preference.user_id.encode(), partitions)
+    outbox.records.append((topics.PREFERENCES.name, key, encode(preference), home, None))
+
+
+def _suppress(preference: Preference, since_ms: int, outbox: Outbox) -> None:
+    """Tell the opt-outs of a canonical record, which its own append puts in order: canonical records of a user follow
+    one another in one partition, whenever each of them was accepted."""
+    for choice in preference.opt_outs:
+        scope = opt_out_suppression(preference.tenant, preference.user_id, choice.channel, choice.category)
+        said = Suppression(key=scope.decode(), blocked=choice.out, reason=Reason.OPTED_OUT.value, since_ms=since_ms)
+        outbox.send(topics.SUPPRESSIONS, scope, encode(said))

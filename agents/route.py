@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from agents.intake import Intake, decide
+from agents.intake import Intake, decide, tell
 from agents.stage import Outbox, Tables
-from schemas import topics
+from schemas import metrics, topics
 from schemas.channels import CHANNELS
 from schemas.records import Delivery, encode
 from schemas.sealing import KeyRing
@@ -54,14 +54,15 @@ def route(
     topic_of = {name: topics.deliveries(name, lane).name for name in CHANNELS}
 
     def agent(items: Sequence[Intake], tables: Tables, outbox: Outbox) -> Sequence[Intake]:
-        now, owners, write = clock(), tables["dedup"], outbox.records.append
+        now, owners, write, routed = clock(), tables["dedup"], outbox.records.append, 0
         for item in items:
             chosen, reason = choose(item)
             if chosen:
                 key = item.id.encode()
                 for delivery in fan_out(item, chosen, now, ring):
                     write((topic_of[delivery.channel], key, encode(delivery), -1, None))
-                decide(outbox, lane, item, Step.ROUTED, now, deliveries=len(chosen))
+                tell(outbox, item, Step.ROUTED, now, Reason.NONE, len(chosen))
+                routed += 1
             else:
                 decide(outbox, lane, item, Step.SUPPRESSED, now, reason)
             if item.owner is not None:
@@ -70,6 +71,7 @@ def route(
                     bits |= _BITS[reach.channel]
                 owner_key, entry = item.owner
                 owners[owner_key] = decided(entry, bits)
+        outbox.count(metrics.DECISIONS, lane, Step.ROUTED, Reason.NONE, by=routed)
         return ()
 
     return agent

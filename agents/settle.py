@@ -21,7 +21,7 @@ def settle(
         tables["attempts"].load([key_of(outcome.work.delivery) for outcome in outcomes])
         for outcome in outcomes:
             attempt = _announced(outcome, tables)
-            _measure(outcome, lane, outbox)
+            _measure(outcome, attempt.provider, lane, outbox)
             _settle_one(outcome, attempt, lane, tables, outbox, now, draw)
 
     return stage
@@ -62,10 +62,10 @@ def _settle_one(
         end(tables, outbox, lane, delivery, attempt, step, result.reason or Reason.REFUSED, now)
 
 
-def _measure(outcome: Outcome, lane: Lane, outbox: Outbox) -> None:
+def _measure(outcome: Outcome, provider: str, lane: Lane, outbox: Outbox) -> None:
     if not outcome.called_ms:
         return
     delivery = outcome.work.delivery
-    labels = (lane, delivery.channel, outcome.result.provider, outcome.result.kind.value)
+    labels = (lane, delivery.channel, provider, outcome.result.kind.value)
     outbox.count(metrics.SENT, *labels)
     outbox.observe(metrics.LATENCY, outcome.called_ms - delivery.due_ms, *labels)

@@ -14,7 +14,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas.errors import Misconfigured, TopicsDiffer
+from schemas.errors import TopicsDiffer, Unreachable
 from schemas.topics import Topic
 
 
@@ -48,7 +48,7 @@ class Cluster:
             known = self._admin.list_topics(timeout=15).topics
         except KafkaException as error:
             words = error.args[0].str()
-            raise Misconfigured(f"no broker answers at {self._brokers} (CARILLON_KAFKA): {words}") from None
+            raise Unreachable(f"no broker answers at {self._brokers} (CARILLON_KAFKA): {words}") from None
         changes, existing = [], []
         for topic in wanted:
             found = known.get(topic.name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from flows.engine.restore import reader
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Unreachable
 
 _FETCH = 2_000
 _REACH_S, _SILENCE_S = 8.0, 15.0
@@ -25,11 +25,11 @@ class Reader:
         self._consumer.close()
 
     def partitions(self, topic: str) -> list[Place]:
-        """Every partition of a topic. Raises Misconfigured where it is missing or Kafka does not answer."""
+        """Every partition of a topic. Raises Misconfigured where it is missing, Unreachable without Kafka."""
         try:
             found = self._consumer.list_topics(topic, timeout=_REACH_S).topics.get(topic)
         except KafkaException:
-            raise Misconfigured(f"no broker answers at {self._brokers} (CARILLON_KAFKA): is it up?") from None
+            raise Unreachable(f"no broker answers at {self._brokers} (CARILLON_KAFKA)") from None
         if found is None or found.error is not None:
             raise Misconfigured(f"topic {topic} is missing: run `carillon setup`")
         return [(topic, number) for number in sorted(found.partitions)]
@@ -57,9 +57,7 @@ class Reader:
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > _SILENCE_S:
-                raise Misconfigured(
-                    f"no record from {self._brokers} (CARILLON_KAFKA) for {_SILENCE_S:.0f} s: is it up?"
-                )
+                raise Unreachable(f"no record from {self._brokers} (CARILLON_KAFKA) for {_SILENCE_S:.0f} s")
             for message in messages:
                 if message.error() is None and (message.offset() or 0) < ends.get(_place(message), 0):
                     yield message

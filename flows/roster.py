@@ -97,8 +97,8 @@ def build(names: list[str], settings: Settings) -> list[Flow]:
     return [FLOWS[name].build(means) for name in names]
 
 
-def of_lane(lane: Lane) -> list[str]:
-    """The flows of a lane, in the order of the path."""
+def of_lane(lane: Lane | None) -> list[str]:
+    """The flows of a lane, in the order of the path; of None those beside it, which no sender waits for."""
     return [entry.name for entry in FLOWS.values() if entry.lane is lane]
 
 

@@ -4,7 +4,7 @@ notifications ┐
 misplaced     ├─ admit ─ dedup ─ enrich ─ route ─┬─ {channel}_notifications
 returns       ┘    │       │        │            ├─ statuses (one decision for every input)
                    │       │        └─ retries   └─ notification_dlq
-preferences ── remember ── the table, suppressions
+preferences ── remember ── the table, suppressions, preferences (in canonical form)
 """
 
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ def flow(lane: Lane, ring: KeyRing, partitions: int) -> Flow:
             topics.notifications(lane): path,
             topics.misplaced(lane): path,
             topics.returns(lane): path,
-            topics.PREFERENCES: remember(ring, now_ms, tell=lane is Lane.HIGH),
+            topics.PREFERENCES: remember(ring, now_ms, partitions, tell=lane is Lane.HIGH),
         },
         bury=bury_culprit,
         tables=TABLES,
@@ -60,6 +60,7 @@ def flow(lane: Lane, ring: KeyRing, partitions: int) -> Flow:
             *(topics.retries(lane, tier) for tier in topics.RETRY_TIERS_S),
             topics.misplaced(lane),
             topics.STATUSES,
+            topics.PREFERENCES,
             topics.SUPPRESSIONS,
             topics.DEAD_LETTERS,
         ),
@@ -70,7 +71,7 @@ def flow(lane: Lane, ring: KeyRing, partitions: int) -> Flow:
 def __getattr__(name: str) -> "EngineApp":
     """`high` and `low`, for Faust's own commands: `faust -A flows.route:high agents`."""
     if name not in list(Lane):
-        raise AttributeError(name)
+        raise AttributeError(f"flows.route has no {name}: there are {', '.join(Lane)}")
     from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
 
     return view(flow(Lane(name), throw_away_ring(), Settings.from_environment().partitions), __doc__)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import agents.providers
+from agents import provider_settings
+from schemas.discovery import modules
 from schemas.errors import Misconfigured
 from schemas.sealing import KeyRing
 
@@ -51,7 +54,10 @@ class Settings:
     def ring(self) -> KeyRing:
         """The key ring. Raises Misconfigured when there is none."""
         if not self.keys or not self.index_key:
-            raise Misconfigured("CARILLON_KEYS and CARILLON_INDEX_KEY are not set: `carillon keys` makes a pair")
+            raise Misconfigured(
+                "CARILLON_KEYS and CARILLON_INDEX_KEY are not set: `carillon keys` makes a pair; in the folder of a "
+                "running `carillon up` they are there"
+            )
         return KeyRing.from_text(self.keys, self.index_key)
 
 
@@ -59,26 +65,9 @@ def _type_name(found: object) -> str:
     return found if isinstance(found, str) else getattr(found, "__name__", "str")
 
 
-PROVIDER_VARIABLES = frozenset(
-    PREFIX + name
-    for name in (
-        "TWILIO_URL",
-        "TWILIO_ACCOUNT",
-        "TWILIO_KEY",
-        "TWILIO_SECRET",
-        "TWILIO_FROM",
-        "SENDGRID_URL",
-        "SENDGRID_KEY",
-        "SENDGRID_FROM",
-        "FCM_URL",
-        "FCM_TOKEN_URL",
-        "FCM_PROJECT",
-        "FCM_ACCOUNT",
-        "FCM_PRIVATE_KEY",
-    )
-)
-
-
 def variables() -> set[str]:
     """Every variable the project reads, the providers' own included."""
-    return {PREFIX + setting.name.upper() for setting in fields(Settings)} | set(PROVIDER_VARIABLES)
+    ours = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    vendors = [module.PROVIDER for module in modules(agents.providers)]
+    choices = {f"{PREFIX}{vendor.channel.upper()}_PROVIDER" for vendor in vendors}
+    return ours.union(choices, *(provider_settings.variables(vendor, vendor.name).values() for vendor in vendors))

@@ -38,8 +38,7 @@ class Role:
 def roles(workers: int = 1, prefix: str = "local") -> list[Role]:
     """`workers` processes for each lane, high first, and one for the flows without a lane."""
     found = [Role(f"{prefix}-{lane}-{n}", tuple(roster.of_lane(lane))) for lane in Lane for n in range(workers)]
-    beside = tuple(entry.name for entry in roster.FLOWS.values() if entry.lane is None)
-    return [*found, Role(f"{prefix}-beside-0", beside)]
+    return [*found, Role(f"{prefix}-beside-0", tuple(roster.of_lane(None)))]
 
 
 @dataclass(slots=True)

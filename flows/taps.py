@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import agents.taps
 from agents.bury import letter
@@ -17,6 +18,9 @@ from schemas.records import encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
 from tables.table import Table
+
+if TYPE_CHECKING:
+    from flows.engine.seams import EngineApp
 
 TAPS: Mapping[str, ModuleType] = {found.__name__.rpartition(".")[2]: found for found in modules(agents.taps)}
 
@@ -45,3 +49,12 @@ def flow(tap: str, ring: KeyRing) -> Flow:
         writes=(*getattr(module, "WRITES", ()), topics.DEAD_LETTERS),
         waits=WAITS[Lane.LOW],
     )
+
+
+def __getattr__(name: str) -> "EngineApp":
+    """Each tap by its name, for Faust's own commands: `faust -A flows.taps:volume agents`."""
+    if name not in TAPS:
+        raise AttributeError(f"flows.taps has no {name}: there are {', '.join(TAPS)}")
+    from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
+
+    return view(flow(name, throw_away_ring()), TAPS[name].__doc__)

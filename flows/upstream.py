@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from schemas import topics
 from schemas.channels import CHANNELS
-from schemas.errors import Misconfigured
-from schemas.records import Address
+from schemas.errors import Unreachable
+from schemas.keys import partition_of, user_key
+from schemas.records import Address, Preference, encode
 from schemas.sealing import KeyRing
 from tables.preferences import context
 
@@ -35,8 +37,11 @@ class Upstream:
         """Records that the broker did not take."""
         self._why = ""
 
-    def write(self, topic: str, key: str | bytes | None, value: bytes | None, then: Written | None = None) -> None:
-        """Write one record, in order; `then` gets it once it is durable, from `turn` or `flush`."""
+    def write(
+        self, topic: str, key: str | bytes | None, value: bytes | None, then: Written | None = None, partition: int = -1
+    ) -> None:
+        """Write one record, in order; `then` gets it once it is durable, from `turn` or `flush`. The partition follows
+        from the key unless it is given."""
 
         def told(error: KafkaError | None, message: Message) -> None:
             if error is not None:
@@ -47,25 +52,33 @@ class Upstream:
 
         while True:
             try:
-                self._producer.produce(topic, value, key, on_delivery=told)
+                self._producer.produce(topic, value, key, partition, on_delivery=told)
                 return
             except BufferError:
                 self._producer.poll(0.1)
+
+    def prefer(self, preference: Preference, partitions: int, then: Written | None = None) -> None:
+        """Write a preference whose addresses are sealed, as the engine would: under the user's key, in the partition of
+        the user id. In an environment with other `partitions` the engine moves it."""
+        key, home = user_key(preference.tenant, preference.user_id), preference.user_id.encode()
+        place = partition_of(home, partitions)
+        self.write(topics.PREFERENCES.name, key, encode(preference), then, place)
 
     def turn(self) -> None:
         """Hear what has become durable so far."""
         self._producer.poll(0)
 
     def flush(self) -> None:
-        """Wait until everything is durable. Raises Misconfigured when something cannot be written."""
+        """Wait until everything is durable. Raises Unreachable when something cannot be written."""
         try:
             left = self._producer.flush(FLUSH_S)
         except KafkaException as error:
             left, self._why = 1, error.args[0].str()
         if left or self.refused:
             why = self._why or "no answer"
-            raise Misconfigured(
-                f"Kafka at {self._brokers} (CARILLON_KAFKA) did not take {left + self.refused} records: {why}"
+            raise Unreachable(
+                f"Kafka at {self._brokers} (CARILLON_KAFKA) did not take {left + self.refused} of the records: {why}; "
+                "`carillon setup` makes the topics"
             )
 
 

@@ -4,6 +4,7 @@ CarillonError
 ├── Malformed          a record from outside cannot be used: bury it, go on with the next
 ├── Unsealable         a sealed field does not open: bury the record, check the key ring's settings
 ├── Misconfigured      the process cannot start as configured: stop, mend the setting it names
+│   ├── Unreachable    a server does not answer: start it, or mend the setting with its address
 │   └── TopicsDiffer   topics are missing or have other partition counts: run `carillon topics plan`
 └── EngineBroken       the engine met what it does not expect: the process ends at once, its supervisor restarts it
 """
@@ -30,6 +31,13 @@ class Unsealable(CarillonError):
 
 class Misconfigured(CarillonError):
     """The process cannot start as configured. The message names the setting and what it should be."""
+
+
+class Unreachable(Misconfigured):
+    """A server does not answer. Start it, or mend the setting that `what` names."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}. Is it up? `carillon up` starts a local one")
 
 
 class TopicsDiffer(Misconfigured):

@@ -17,13 +17,16 @@ NAMESPACE = bytes.fromhex("6f1d3c2e8a5b5d0e9c47b1f2a3d4e5f6")
 
 SEPARATOR = "\x1f"
 """Stands between the parts of a key; no name that goes into one may hold it."""
+_NAMED = sha1(NAMESPACE, usedforsecurity=False)
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def notification_id(tenant: str, lane: Lane, user_id: str, idempotency_key: str) -> str:
     """The id of a notification (RFC 9562 UUIDv5, text form): the same request always has the same id."""
     name = f"{tenant}{SEPARATOR}{lane}{SEPARATOR}{user_id}{SEPARATOR}{idempotency_key}"
-    digest = sha1(NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    named = _NAMED.copy()
+    named.update(name.encode())
+    digest = named.hexdigest()
     variant = _VARIANT[digest[16]]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 

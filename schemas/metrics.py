@@ -55,7 +55,12 @@ LAG = Metric("engine_lag_records", Kind.GAUGE, "Records between the log's end an
 FRONTIER_AGE = Metric("engine_frontier_age_seconds", Kind.GAUGE, "Age of the oldest batch that is not done", ("flow",))
 TABLE_ENTRIES = Metric("engine_table_entries", Kind.GAUGE, "Estimated entries of a table", ("flow", "table"))
 RESTORED = Metric("engine_restored_entries_total", Kind.COUNTER, "Entries restored from a changelog", ("flow", "table"))
-RESTORE_LEFT = Metric("engine_restore_left_entries", Kind.GAUGE, "Entries still to restore", ("flow",))
+RESTORE_LEFT = Metric(
+    "engine_restore_left_records",
+    Kind.GAUGE,
+    "Records of changelogs and sources still to restore; one of a changelog holds the entries of a whole batch",
+    ("flow",),
+)
 STALENESS = Metric("replicated_table_staleness_seconds", Kind.GAUGE, "Since a replicated table was current", ("table",))
 IN_FLIGHT = Metric("deliver_calls_in_flight", Kind.GAUGE, "Provider calls under way", ("flow",))
 

@@ -71,9 +71,12 @@ class OptOut(Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Preference(Record, kw_only=True, gc=False):
-    """A user's addresses and opt-outs. Compacted, keyed by `user_id`; no tombstone means consent.
+    """A user's addresses and opt-outs. Compacted, keyed by tenant and user; no tombstone means consent.
 
-    `preferred` orders channels for `best`; those it leaves out follow in the default order. `version` only grows.
+    Producers key it by `user_id` and may write addresses in plain text: the engine writes each once more, under the
+    user's key and with its addresses sealed. `accepted_ms`, when the producer's record was appended, is the engine's
+    to write. `preferred` orders channels for `best`; those it leaves out follow in the default order. `version` only
+    grows: of two records the higher holds, of two equal ones the one accepted later.
     """
 
     tenant: Name
@@ -85,6 +88,7 @@ class Preference(Record, kw_only=True, gc=False):
     locale: str | None = None
     time_zone: str | None = None
     home_region: str | None = None
+    accepted_ms: Whole | None = None
 
 
 class Tried(Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -23,8 +23,9 @@ class Cleanup(StrEnum):
 class Topic:
     """One topic as it must be in the cluster.
 
-    `key` names the field of the record that is the Kafka key. Topics with `append_time` carry the broker's clock
-    (LogAppendTime): the windows of dedup, deadlines and retry tiers count from it.
+    `key` names the fields of the record that are the Kafka key. Topics with `append_time` carry the broker's clock
+    (LogAppendTime): the windows of dedup, deadlines and retry tiers count from it. `compacted_s` is the least and the
+    greatest age at which a record that another of its key follows is compacted away.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Topic:
     cleanup: Cleanup = Cleanup.DELETE
     append_time: bool = False
     segment_s: int | None = None
+    compacted_s: tuple[int, int] | None = None
 
     def settings(self) -> dict[str, str]:
         """The topic's configuration in Kafka's words."""
@@ -45,6 +47,10 @@ class Topic:
         }
         if self.segment_s:
             wanted["segment.ms"] = str(self.segment_s * 1000)
+        if self.compacted_s:
+            least, greatest = self.compacted_s
+            wanted["min.compaction.lag.ms"] = str(least * 1000)
+            wanted["max.compaction.lag.ms"] = str(greatest * 1000)
         return wanted
 
 
@@ -78,7 +84,17 @@ def retries(lane: Lane, tier: str) -> Topic:
 
 
 STATUSES = Topic("statuses", "notification_id", Status)
-PREFERENCES = Topic("preferences", "user_id", Preference, retention_s=None, cleanup=Cleanup.COMPACT)
+PREFERENCES = Topic(
+    "preferences",
+    "tenant, user_id",
+    Preference,
+    retention_s=None,
+    cleanup=Cleanup.COMPACT,
+    append_time=True,
+    compacted_s=(DAY_S, 7 * DAY_S),
+)
+"""What a producer wrote stays for a day at least: until the engine has written it again, under a key that no other
+tenant's user has. What it wrote in plain text is gone after a week or so."""
 SUPPRESSIONS = Topic("suppressions", "key", Suppression, retention_s=None, cleanup=Cleanup.COMPACT)
 DEAD_LETTERS = Topic("notification_dlq", "notification_id or position", DeadLetter, retention_s=30 * DAY_S)
 

@@ -1,15 +1,23 @@
-"""preferences: where a user can be reached and what they opted out of, folded from the compacted topic."""
+"""preferences: where a user can be reached and what they opted out of, folded from the compacted topic.
+
+A record is in canonical form when its key is the user's, it lies in the user's partition, and each address is sealed.
+Producers write others; remember writes those again. Whatever the order in which records about a user arrive, and
+wherever a restore begins, the one with the greatest (version, time of acceptance) holds: `outranks` alone decides it.
+"""
 
 import msgspec
 
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
-from schemas.keys import SEPARATOR, user_key
-from schemas.records import Preference
+from schemas.keys import SEPARATOR, partition_of, user_key
+from schemas.records import MAX_VALUE_BYTES, Address, OptOut, Preference
 from schemas.sealing import KeyRing
 from schemas.topics import PREFERENCES
 from schemas.vocabulary import Reason
-from tables.table import Kind, Table
+from tables.table import Fold, Kind, Source, Table
+
+SEALING_GROWS = 4
+"""Sealed, with its hash and in JSON, an address takes less than so many times the room: 107 bytes for 28, at worst."""
 
 
 class Reach(msgspec.Struct, array_like=True, gc=False):
@@ -20,12 +28,28 @@ class Reach(msgspec.Struct, array_like=True, gc=False):
     hash: str
 
 
+class Rest(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
+    """What routing does not ask for, kept so that the record can be written again."""
+
+    others: list[Address] = []
+    preferred: list[str] = []
+    opted_in: list[OptOut] = []
+    locale: str | None = None
+    time_zone: str | None = None
+    home_region: str | None = None
+
+
 class Entry(msgspec.Struct, array_like=True, gc=False):
-    """A user's entry: reaches in preferred order, and opt-outs as `channel/category` where either may be `*`."""
+    """A user's entry: reaches in preferred order, and opt-outs as `channel/category` where either may be `*`.
+
+    `accepted_ms` orders two records of one version; `rest` is None where a record says no more than this.
+    """
 
     version: int
+    accepted_ms: int
     reaches: list[Reach]
     opted_out: list[str]
+    rest: Rest | None = None
 
     def refuses(self, channel: str, category: str) -> bool:
         """Whether the user opted out of `category` on `channel`."""
@@ -33,8 +57,25 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
         return bool(out) and any(f"{where}/{what}" in out for where in (channel, "*") for what in (category, "*"))
 
 
+class Told(msgspec.Struct, gc=False):
+    """A record as it was read; its preference says when it was accepted. `key` is that of its user's entry."""
+
+    key: bytes
+    preference: Preference
+    at_home: bool
+    canonical: bool
+
+
+class _Order(msgspec.Struct, array_like=True, gc=False):
+    """How an entry begins."""
+
+    version: int
+    accepted_ms: int
+
+
 pack = msgspec.msgpack.Encoder().encode
 unpack = msgspec.msgpack.Decoder(Entry).decode
+_order = msgspec.msgpack.Decoder(_Order).decode
 _decode = msgspec.json.Decoder(Preference).decode
 
 
@@ -53,37 +94,114 @@ def read(value: bytes) -> Preference:
         raise Malformed(Reason.NEWER_SCHEMA, f"schema {preference.schema}, this reader knows 1")
     if SEPARATOR in f"{preference.tenant}{preference.user_id}":
         raise Malformed(Reason.INVALID, "a name holds the separator of keys, U+001F")
+    if len(value) > MAX_VALUE_BYTES // SEALING_GROWS and (len(value) > MAX_VALUE_BYTES or not _is_sealed(preference)):
+        raise Malformed(Reason.TOO_LARGE, f"{len(value)} bytes: it must fit a record of ours, its addresses sealed")
     return preference
 
 
+def told(source: Source) -> Told:
+    """A record of the topic. Raises Malformed.
+
+    Only a canonical record may say when it was accepted, and not that it was later than its own append: a producer who
+    claims it wins nothing by it, since a higher version is theirs to write anyway.
+    """
+    preference = read(source.value or b"")
+    key = user_key(preference.tenant, preference.user_id)
+    at_home = partition_of(preference.user_id.encode(), source.partitions) == source.partition
+    canonical = at_home and key == source.key and _is_sealed(preference)
+    claimed = preference.accepted_ms if canonical else None
+    preference.accepted_ms = source.at_ms if claimed is None else min(claimed, source.at_ms)
+    return Told(key, preference, at_home, canonical)
+
+
+def outranks(said: Told, standing: bytes | None) -> bool:
+    """Whether a record takes the place of the entry that stands. One of the same order does: it is the same record, or
+    another of its moment that lies later in the log."""
+    if standing is None:
+        return True
+    before, preference = _order(standing), said.preference
+    return (preference.version, preference.accepted_ms or 0) >= (before.version, before.accepted_ms)
+
+
+def sealed(preference: Preference, ring: KeyRing) -> Preference:
+    """A preference with every address sealed for its user. What is ill-formed, or sealed without a hash, is left out;
+    what is not verified, or of a channel that is not known here, is kept."""
+    if _is_sealed(preference):
+        return preference
+    kept = [found for address in preference.addresses if (found := _sealed(address, preference, ring)) is not None]
+    return msgspec.structs.replace(preference, addresses=kept)
+
+
+def _is_sealed(preference: Preference) -> bool:
+    return all(a.sealed is not None and a.hash is not None and a.address is None for a in preference.addresses)
+
+
+def _sealed(address: Address, preference: Preference, ring: KeyRing) -> Address | None:
+    plain, channel = address.address, CHANNELS.get(address.channel)
+    if address.sealed is not None and address.hash is not None:
+        return msgspec.structs.replace(address, address=None)
+    if plain is None or (channel is not None and not channel.accepts(plain)):
+        return None
+    return Address(
+        channel=address.channel,
+        sealed=ring.seal(plain.encode(), context(preference.tenant, preference.user_id)),
+        hash=ring.address_hash(preference.tenant, plain),
+        verified=address.verified,
+    )
+
+
 def entry_of(preference: Preference, ring: KeyRing) -> Entry:
-    """The entry of a preference: unverified and ill-formed addresses left out, plain ones sealed."""
+    """The entry of a preference, its addresses sealed."""
     reaches: list[Reach] = []
-    bound = context(preference.tenant, preference.user_id)
-    for address in preference.addresses:
-        channel = CHANNELS.get(address.channel)
-        if channel is None or not address.verified:
-            continue
-        if address.sealed is not None and address.hash is not None:
-            reaches.append(Reach(address.channel, address.sealed, address.hash))
-        elif address.address is not None and channel.accepts(address.address):
-            hashed = ring.address_hash(preference.tenant, address.address)
-            reaches.append(Reach(address.channel, ring.seal(address.address.encode(), bound), hashed))
+    others: list[Address] = []
+    for address in sealed(preference, ring).addresses:
+        if address.verified and address.channel in CHANNELS:
+            reaches.append(Reach(address.channel, address.sealed or b"", address.hash or ""))
+        else:
+            others.append(address)
     order = {name: place for place, name in enumerate(preference.preferred)}
     reaches.sort(key=lambda reach: (order.get(reach.channel, len(order)), CHANNELS[reach.channel].rank))
     opted_out = [f"{choice.channel}/{choice.category}" for choice in preference.opt_outs if choice.out]
-    return Entry(preference.version, reaches, opted_out)
+    opted_in = [choice for choice in preference.opt_outs if not choice.out]
+    more = (others, preference.preferred, opted_in, preference.locale, preference.time_zone, preference.home_region)
+    rest = Rest(*more) if any(more) else None
+    return Entry(preference.version, preference.accepted_ms or 0, reaches, opted_out, rest)
 
 
-def fold(key: bytes, value: bytes | None, ring: KeyRing) -> tuple[bytes, bytes | None] | None:
-    """A record of the compacted topic -> its entry. A tombstone deletes nothing: absence must not mean consent."""
-    if value is None:
+def record_of(key: bytes, entry: Entry) -> Preference:
+    """The canonical record of the entry under `key`."""
+    tenant, _, user_id = key.decode().partition(SEPARATOR)
+    rest = entry.rest or Rest()
+    reached = [Address(channel=reach.channel, sealed=reach.sealed, hash=reach.hash) for reach in entry.reaches]
+    refused = [OptOut(channel=where, category=what) for where, _, what in (o.partition("/") for o in entry.opted_out)]
+    return Preference(
+        tenant=tenant,
+        user_id=user_id,
+        version=entry.version,
+        addresses=reached + rest.others,
+        preferred=rest.preferred,
+        opt_outs=rest.opted_in + refused,
+        locale=rest.locale,
+        time_zone=rest.time_zone,
+        home_region=rest.home_region,
+        accepted_ms=entry.accepted_ms,
+    )
+
+
+def _read(source: Source) -> tuple[bytes, Told] | None:
+    """A tombstone deletes nothing: absence must not mean consent. A record outside its user's partition says nothing:
+    remember writes it again where it belongs."""
+    if source.value is None:
         return None
     try:
-        preference = read(value)
+        said = told(source)
     except Malformed:
         return None
-    return user_key(preference.tenant, preference.user_id), pack(entry_of(preference, ring))
+    return (said.key, said) if said.at_home else None
 
 
-TABLE = Table("preferences", Kind.SOURCE_BACKED, source=PREFERENCES, fold=fold)
+def _after(said: Told, standing: bytes | None, ring: KeyRing) -> bytes | None:
+    return pack(entry_of(said.preference, ring)) if outranks(said, standing) else standing
+
+
+TABLE = Table("preferences", Kind.SOURCE_BACKED, source=PREFERENCES, fold=Fold(_read, _after))

@@ -8,7 +8,7 @@ from schemas.keys import address_suppression, opt_out_suppression
 from schemas.records import Suppression
 from schemas.sealing import KeyRing
 from schemas.topics import SUPPRESSIONS
-from tables.table import Kind, Table
+from tables.table import Fold, Kind, Source, Table
 
 _LAYOUT = Struct(">?q")
 _decode = msgspec.json.Decoder(Suppression).decode
@@ -36,15 +36,21 @@ def pack(blocked: bool, since_ms: int) -> bytes:
     return _LAYOUT.pack(blocked, since_ms)
 
 
-def fold(key: bytes, value: bytes | None, ring: KeyRing) -> tuple[bytes, bytes | None] | None:
-    """A record of the compacted topic -> its entry; a tombstone lifts nothing."""
-    if value is None:
+def _read(source: Source) -> tuple[bytes, Suppression] | None:
+    """A tombstone lifts nothing."""
+    if source.value is None:
         return None
     try:
-        record = _decode(value)
+        return source.key, _decode(source.value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return key, pack(record.blocked, record.since_ms)
 
 
-TABLE = Table("suppressions", Kind.REPLICATED, source=SUPPRESSIONS, fold=fold)
+def _after(said: Suppression, standing: bytes | None, ring: KeyRing) -> bytes:
+    """The later one holds, by `since_ms`; of two of one moment the one that lies later in the log."""
+    if standing is not None and _LAYOUT.unpack(standing)[1] > said.since_ms:
+        return standing
+    return pack(said.blocked, said.since_ms)
+
+
+TABLE = Table("suppressions", Kind.REPLICATED, source=SUPPRESSIONS, fold=Fold(_read, _after))

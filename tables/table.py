@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
 
 from schemas.sealing import KeyRing
 from schemas.topics import Topic
@@ -20,8 +22,33 @@ class Kind(StrEnum):
     """Folded from a small compacted topic; every process holds all of it."""
 
 
-Fold = Callable[[bytes, bytes | None, KeyRing], tuple[bytes, bytes | None] | None]
-"""(key, value, ring) of a source record -> (entry key, entry, or None to delete), or None for a record of no use."""
+class Source(msgspec.Struct, gc=False):
+    """A record of a source topic, which lies in `partition` of `partitions`. `at_ms` is its timestamp, in epoch ms."""
+
+    key: bytes
+    value: bytes | None
+    at_ms: int
+    partition: int
+    partitions: int
+
+
+Said = TypeVar("Said")
+"""What a record says, as its table reads it."""
+
+
+@dataclass(frozen=True)
+class Fold(Generic[Said]):
+    """How the records of a source become entries, one after the other in the order of the log.
+
+    A restore starts anywhere in the log, over a store that may be ahead of it, and compaction keeps the last record of
+    a key, whatever it says: `after` must come to the same entry each time, and so it is told which one stands.
+    """
+
+    read: Callable[[Source], tuple[bytes, Said] | None]
+    """A record -> the key of the entry it is about and what it says, or None for a record of no use."""
+    after: Callable[[Said, bytes | None, KeyRing], bytes | None]
+    """What a record says and the entry that stands -> the entry that stands afterwards. None means that there is none;
+    an entry that stays is returned itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +59,7 @@ class Table:
     kind: Kind
     keep_s: int | None = None
     source: Topic | None = None
-    fold: Fold | None = None
+    fold: Fold[Any] | None = None
 
 
 class Entries(Protocol):

@@ -2,28 +2,35 @@
 
 FCM has neither an idempotency key nor a delivery callback. A repeat replaces the first on the device through its
 collapse key and tag, and the app can drop a second `data.ref`.
+
+One request goes to whatever device the token is of, so expiry, urgency and collapsing are told once for each platform
+(firebase.google.com/docs/cloud-messaging/customize-messages): without its expiry an OTP would be kept for four weeks.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
+from hashlib import sha256, shake_128
 from json import dumps, loads
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from agents.provider import Call, Fault, Kind, Message, Provider, Reply, Result, Ruling
 from agents.provider_reading import by_fault, by_table
 from agents.provider_settings import Secret
 from agents.service_account import ServiceAccount
-from schemas.vocabulary import MessageClass
+from schemas.vocabulary import CLASSES, Lane
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 LONGEST_TTL_S = 2_419_200
+"""28 days, FCM's limit for Android and the web."""
 LEAST_WAIT_S, THROTTLED_S = 10.0, 60.0
 """No retry sooner than 10 s; a minute after a 429 that names no time (Firebase, "Best practices at scale")."""
 COLLAPSE_ID_BYTES = 64
 """Apple's limit for apns-collapse-id."""
+_TOPIC = re.compile(r"[\w-]{1,32}", re.ASCII)
+"""A Topic of web push: 32 characters at most, of the base64 alphabet for URLs (RFC 8030, section 5.4)."""
 
 CODES: Mapping[str, Ruling] = MappingProxyType({
     "UNREGISTERED": Ruling(Kind.REJECTED_RECIPIENT, "dead_device", suppress=True),
@@ -56,20 +63,12 @@ class Fcm(Provider):
     window: int = 200
 
     def call(self, message: Message, token: str | None) -> Call:
-        ttl_s = min(max(int(message.ttl_s), 0), LONGEST_TTL_S)
-        key = message.collapse_key
         body = {
             "message": {
                 "token": message.address,
                 "notification": {"title": message.parts["title"], "body": message.parts["body"]},
                 "data": {"ref": message.ref},
-                "android": {
-                    "collapse_key": key,
-                    "priority": "normal" if message.message_class is MessageClass.MARKETING else "high",
-                    "ttl": f"{ttl_s}s",
-                    "notification": {"tag": key},
-                },
-                "apns": {"headers": {"apns-collapse-id": _collapse_id(key)}},
+                **_by_platform(message),
             }
         }
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -96,8 +95,30 @@ class Fcm(Provider):
         return f"{self.url}/v1/projects/{self.project}/messages:send"
 
 
+def _by_platform(message: Message) -> dict[str, Any]:
+    """How long, how urgently and in whose place, in the words of Android, Apple and web push."""
+    ttl_s = min(max(int(message.ttl_s), 0), LONGEST_TTL_S)
+    urgent = CLASSES[message.message_class].lane is Lane.HIGH
+    priority, key = "high" if urgent else "normal", message.collapse_key
+    apple = {
+        "apns-collapse-id": _collapse_id(key),
+        # 0 is now or never, as a ttl of 0 is elsewhere.
+        "apns-expiration": str(message.deadline_s if ttl_s else 0),
+        "apns-priority": "10" if urgent else "5",
+    }
+    return {
+        "android": {"collapse_key": key, "priority": priority, "ttl": f"{ttl_s}s", "notification": {"tag": key}},
+        "apns": {"headers": apple},
+        "webpush": {"headers": {"TTL": str(ttl_s), "Topic": _topic(key), "Urgency": priority}},
+    }
+
+
 def _collapse_id(key: str) -> str:
     return key if len(key.encode()) <= COLLAPSE_ID_BYTES else sha256(key.encode()).hexdigest()
+
+
+def _topic(key: str) -> str:
+    return key if _TOPIC.fullmatch(key) else shake_128(key.encode()).hexdigest(16)
 
 
 def _said(body: bytes) -> tuple[str, str]:

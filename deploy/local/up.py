@@ -26,11 +26,11 @@ def up(root: Path, fresh: bool = False, *, ports: Mapping[str, int] | None = Non
     when the stack does not start or a server dies.
     """
     settings = root / ".carillon" / "stack.env"
-    stack = Stack(root, fresh=fresh, ports=ports)
+    stack, mine = Stack(root, fresh=fresh, ports=ports), False
     with _ending() as ending:
         try:
             addresses = stack.start(click.echo).environment()
-            everything = addresses | accounts.environment()
+            everything, mine = addresses | accounts.environment(), True
             settings.write_text("".join(f"{name}={quote(value)}\n" for name, value in everything.items()))
             _announce(addresses, settings)
             while not ending.wait(WATCH_SECONDS):
@@ -38,7 +38,8 @@ def up(root: Path, fresh: bool = False, *, ports: Mapping[str, int] | None = Non
         except StackError as error:
             sys.exit(str(error))
         finally:
-            settings.unlink(missing_ok=True)
+            if mine:  # one that did not start because another runs here must not take that one's away
+                settings.unlink(missing_ok=True)
             stack.stop()
     click.echo("Stopped.")
 
@@ -46,7 +47,10 @@ def up(root: Path, fresh: bool = False, *, ports: Mapping[str, int] | None = Non
 def _announce(addresses: Mapping[str, str], settings: Path) -> None:
     for name, value in addresses.items():
         click.echo(f"{name}={value}")
-    click.echo(f"Ready. For another terminal: set -a; . {settings}; set +a. Ctrl-C stops everything.")
+    click.echo(
+        "Ready. `carillon` finds it from this folder: `carillon setup`, then `carillon run`. Ctrl-C stops everything."
+    )
+    click.echo(f"For a shell and other programs: set -a; . {settings}; set +a")
 
 
 @contextmanager

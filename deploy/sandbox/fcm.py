@@ -19,6 +19,8 @@ from deploy.sandbox.oauth import Tokens
 _PATH = re.compile(rb"/fcm/v1/projects/([^/]+)/messages:send")
 _TARGETS = ("token", "fid", "topic", "condition")
 _PAYLOAD_MAX = 4096  # bytes of notification and data
+_TTL = re.compile(r"\d{1,7}(\.\d{1,9})?s")
+_TTL_MAX = 2_419_200  # seconds
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 
@@ -83,7 +85,7 @@ class Fcm:
         if scheme.lower() != b"bearer" or not self._tokens.good(token):
             refusal = _error(401, None)
             return refusal._replace(headers=b'WWW-Authenticate: Bearer realm="https://accounts.google.com/"\r\n')
-        return _check(message, len(request.body))
+        return _check(message, len(request.body)) or _check_options(message)
 
 
 def _named(name: str) -> Answer:
@@ -124,6 +126,18 @@ def _check(message: dict[str, Any], size: int) -> Answer | None:
     for prefix, (status, code, words) in _DEVICES.items():
         if device.startswith(prefix):
             return _error(status, code, words, "message.token" if code == "INVALID_ARGUMENT" else None)
+    return None
+
+
+def _check_options(message: dict[str, Any]) -> Answer | None:
+    for platform in ("apns", "webpush"):
+        headers = _object(message.get(platform)).get("headers", {})
+        if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+            where = f"message.{platform}.headers"
+            return _invalid(f"Invalid value at '{where}' (TYPE_STRING)", where)
+    ttl = _object(message.get("android")).get("ttl", "0s")
+    if not isinstance(ttl, str) or not _TTL.fullmatch(ttl) or float(ttl[:-1]) > _TTL_MAX:
+        return _invalid("Invalid value at 'message.android.ttl': from 0s to 2419200s", "message.android.ttl")
     return None
 
 

@@ -85,7 +85,8 @@ def main() -> None:
     """Carillon takes a notification as an event on Kafka and sees to it that the right person gets it once, by push,
     SMS or email.
 
-    Settings are CARILLON_* variables. Beside a running `carillon up` nothing needs to be set: what the environment
-    lacks is read from .carillon/stack.env and .carillon/keys.env of this folder.
+    Settings are CARILLON_* variables; flows/settings.py names them with their defaults. Beside a running `carillon up`
+    nothing needs to be set: what the environment lacks is read from .carillon/stack.env and .carillon/keys.env of this
+    folder.
     """
     environment.fill(environ, Path.cwd())

@@ -20,7 +20,11 @@ def topics() -> None:
 
 @topics.command()
 def plan() -> None:
-    """Say what differs, and change nothing."""
+    """Say what differs, and change nothing.
+
+    \b
+    Example:  carillon topics plan
+    """
     settings = Settings.from_environment()
     with reached(settings):
         _show(cluster(settings).plan(roster.topics()))
@@ -28,7 +32,11 @@ def plan() -> None:
 
 @topics.command("apply")
 def apply_() -> None:
-    """Create and configure what `plan` names. Topics of another partition count are refused."""
+    """Create and configure what `plan` names. Topics of another partition count are refused.
+
+    \b
+    Example:  carillon topics apply
+    """
     settings = Settings.from_environment()
     with reached(settings):
         _show(cluster(settings).apply(roster.topics()))

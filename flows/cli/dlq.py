@@ -51,7 +51,7 @@ def ls(cause: str | None, limit: int) -> None:
 @click.argument("position_or_id")
 @click.option("--open", "opened", is_flag=True, help="Open the body with the key ring: personal data on your screen.")
 def show(position_or_id: str, opened: bool) -> None:
-    """Tell of one dead letter by the position or the notification id that `ls` shows.
+    """Tell of one dead letter, by the position or id that `ls` shows.
 
     \b
     Example:  carillon dlq show notifications.high/3/1207

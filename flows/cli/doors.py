@@ -1,23 +1,28 @@
-"""Errors of the clients that commands use, as errors of ours that say which setting to look at."""
+"""Errors of the clients that commands use, as errors of ours that say which setting to look at, or what to run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from confluent_kafka import KafkaException
 
 from flows.settings import Settings
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Unreachable
 
 
 @contextmanager
 def reached(settings: Settings) -> Iterator[None]:
-    """Raises Misconfigured for whatever Kafka, DynamoDB or S3 do not do for us within."""
+    """Raises Unreachable where Kafka, DynamoDB or S3 do not answer within, Misconfigured where they refuse."""
+    places = f"{settings.dynamodb} (CARILLON_DYNAMODB) or {settings.s3} (CARILLON_S3)"
     try:
         yield
     except KafkaException as error:
         words = error.args[0].str()
-        raise Misconfigured(f"Kafka at {settings.kafka} (CARILLON_KAFKA): {words}; is it up?") from None
-    except (BotoCoreError, ClientError) as error:
-        places = f"{settings.dynamodb} (CARILLON_DYNAMODB) or {settings.s3} (CARILLON_S3)"
-        raise Misconfigured(f"the store at {places} refused ({type(error).__name__}): is it up?") from None
+        raise Unreachable(f"Kafka at {settings.kafka} (CARILLON_KAFKA): {words}") from None
+    except NoCredentialsError:
+        raise Unreachable("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set for DynamoDB and S3") from None
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise Misconfigured(f"{places} refused: {code}. `carillon setup` makes what has to be there") from None
+    except BotoCoreError as error:
+        raise Unreachable(f"no answer from {places}: {type(error).__name__}") from None

@@ -26,6 +26,8 @@ def up(fresh: bool) -> None:
 def keys() -> None:
     """Print a fresh key ring and index key as settings. Keep both: what they sealed opens with nothing else.
 
+    A shell takes them so: set -a; . ./settings.env; set +a
+
     To rotate, put a further `id:key` into CARILLON_KEYS: the highest id seals, every id opens. The index key stays.
 
     \b

@@ -68,12 +68,16 @@ def _steps(statuses: list[Status]) -> None:
     rows = []
     for status in sorted(statuses, key=lambda status: status.at_ms):
         after = f"+{(status.at_ms - status.accepted_ms) / 1000:.3f} s" if status.accepted_ms else ""
-        reason = status.reason or (f"{status.deliveries} deliveries" if status.deliveries else "")
+        reason = status.reason or (_count(status.deliveries) if status.deliveries else "")
         if status.possible_duplicate:
             reason += " (possible duplicate)"
         attempt = status.attempt or ""
         rows.append((_time(status.at_ms), after, status.step, status.channel or "", attempt, status.provider, reason))
     show(("time (UTC)", "after", "step", "channel", "attempt", "provider", "reason"), rows)
+
+
+def _count(deliveries: int) -> str:
+    return f"{deliveries} {'delivery' if deliveries == 1 else 'deliveries'}"
 
 
 def _row(row: dict[str, Any] | None) -> None:

@@ -19,23 +19,21 @@ from schemas.vocabulary import Lane
 @click.command()
 @click.argument("names", metavar="[FLOW]...", nargs=-1)
 @click.option("--lane", type=click.Choice([lane.value for lane in Lane]), help="Every flow of a lane.")
+@click.option("--beside", is_flag=True, help="Every flow that no sender waits for: record and the taps.")
 @click.option("--id", "worker", help="Stable name of this worker; its tables lie in CARILLON_STATE under it.")
 @click.option("--shared", is_flag=True, help="Allow two lanes in one process.")
-def worker(names: tuple[str, ...], lane: str | None, worker: str | None, shared: bool) -> None:
+def worker(names: tuple[str, ...], lane: str | None, beside: bool, worker: str | None, shared: bool) -> None:
     """Host flows in one process until SIGTERM or Ctrl-C; `carillon flows` names them.
 
     \b
     Examples:  carillon worker --lane high --id high-0
                carillon worker route.high retry.high
-               carillon worker record
+               carillon worker --beside --id beside-0
     """
-    wanted = list(dict.fromkeys([*names, *(roster.of_lane(Lane(lane)) if lane else ())]))
-    if not wanted:
-        raise Misconfigured("name flows or a lane: `carillon flows` lists them")
     settings = Settings.from_environment()
     if worker:
         settings = replace(settings, worker=worker)
-    built = roster.build(wanted, settings)
+    built = roster.build(hosted(names, lane, beside), settings)
     if not shared and len(lanes := {flow.lane for flow in built if flow.lane}) > 1:
         raise Misconfigured(
             f"{' and '.join(sorted(lanes))} in one process: a marketing blast would then slow every OTP down, and one "
@@ -47,6 +45,15 @@ def worker(names: tuple[str, ...], lane: str | None, worker: str | None, shared:
         built,
         Host(settings.worker, settings.kafka, folder, settings.ring(), settings.metrics_host, settings.metrics_port),
     )
+
+
+def hosted(names: tuple[str, ...], lane: str | None, beside: bool) -> list[str]:
+    """The flows that a worker is asked to host, each once. Raises Misconfigured for none."""
+    of_lane = roster.of_lane(Lane(lane)) if lane else []
+    wanted = list(dict.fromkeys([*names, *of_lane, *(roster.of_lane(None) if beside else [])]))
+    if not wanted:
+        raise Misconfigured("name flows, a lane or --beside: `carillon flows` lists them")
+    return wanted
 
 
 @click.command()

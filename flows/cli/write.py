@@ -39,13 +39,25 @@ def scopes(context: click.Context, parameter: click.Parameter, given: tuple[str,
 @click.command()
 @click.option("--user", required=True, help="Whom it is for.")
 @click.option("--template", required=True, help="Id of a template in the bucket; seeds: otp, order, invoice, offer.")
-@click.option("--class", "kind", type=click.Choice([kind.value for kind in MessageClass]), required=True)
-@click.option("--channel", "channels", multiple=True, help="May be repeated; without it the user's best one.")
+@click.option(
+    "--class",
+    "kind",
+    type=click.Choice([kind.value for kind in MessageClass]),
+    required=True,
+    help="Sets lane, deadline and retries.",
+)
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    type=click.Choice(list(CHANNELS)),
+    help="May be repeated; without it the user's best one.",
+)
 @click.option("--param", "params", multiple=True, callback=pairs, help="name=value for the template; may be repeated.")
 @click.option("--category", help="What opt-outs are by; without it the class.")
 @click.option("--key", help="Idempotency key: the same key and request is sent once. Without it a new one.")
 @click.option("--count", default=1, show_default=True, type=click.IntRange(1), help="So many, each under its own key.")
-@click.option("--tenant", default=TENANT, show_default=True)
+@click.option("--tenant", default=TENANT, show_default=True, help="Whose user it is.")
 def send(
     user: str,
     template: str,
@@ -58,6 +70,8 @@ def send(
     tenant: str,
 ) -> None:
     """Write notifications to Kafka as a producer upstream would; prints each one's id and position.
+
+    `carillon trace` tells what became of an id.
 
     \b
     Example:  carillon send --user ada --template otp --class otp --channel sms --param code=123456
@@ -87,14 +101,14 @@ def _tell(id_: str, message: Message) -> None:
 
 
 @click.command()
-@click.option("--user", required=True)
+@click.option("--user", required=True, help="Whose preference it is.")
 @click.option("--address", "addresses", multiple=True, callback=pairs, help="channel=address; may be repeated.")
 @click.option("--opt-out", "outs", multiple=True, callback=scopes, help="channel/category, either may be *.")
 @click.option("--opt-in", "ins", multiple=True, callback=scopes, help="Takes an earlier opt-out back, at once.")
 @click.option("--prefer", "preferred", multiple=True, type=click.Choice(list(CHANNELS)), help="Order for `best`.")
-@click.option("--locale")
-@click.option("--time-zone")
-@click.option("--tenant", default=TENANT, show_default=True)
+@click.option("--locale", help="Language tag, such as de-DE.")
+@click.option("--time-zone", help="IANA name, such as Europe/Berlin.")
+@click.option("--tenant", default=TENANT, show_default=True, help="Whose user it is.")
 def prefer(
     user: str,
     addresses: list[tuple[str, str]],
@@ -111,9 +125,9 @@ def prefer(
     Example:  carillon prefer --user ada --address sms=+4917600000001 --address email=ada@example.org --opt-out sms/news
     """
     if (channel := unfit(addresses)) is not None:
-        raise Misconfigured(
-            f"--address {channel}=...: no such channel, or no address of its form; channels: {', '.join(CHANNELS)}"
-        )
+        if channel not in CHANNELS:
+            raise Misconfigured(f"--address {channel}=...: no such channel; channels: {', '.join(CHANNELS)}")
+        raise Misconfigured(f"--address {channel}=...: not of the form of one; give {CHANNELS[channel].form}")
     settings = Settings.from_environment()
     ring = settings.ring()
     choices = [OptOut(channel=channel, category=category) for channel, category in outs]
@@ -129,7 +143,7 @@ def prefer(
         time_zone=time_zone,
     )
     upstream = Upstream(settings.kafka)
-    upstream.write(topics.PREFERENCES.name, user, encode(preference), lambda message: click.echo(_place(message)))
+    upstream.prefer(preference, settings.partitions, lambda message: click.echo(_place(message)))
     upstream.flush()
 
 

@@ -18,7 +18,7 @@ from flows.demo import ledger, summary
 from flows.demo.audit import Audit
 from flows.demo.ending import Ending
 from flows.demo.lag import Lag
-from flows.demo.people import COUNT, name_of, preference_of
+from flows.demo.people import COUNT, preference_of
 from flows.demo.providers import Sandbox
 from flows.demo.screen import Screen
 from flows.demo.sender import Sender
@@ -28,9 +28,7 @@ from flows.reading import Reader
 from flows.settings import Settings
 from flows.supervisor import Supervisor, roles
 from flows.upstream import Upstream
-from schemas import topics
 from schemas.errors import Misconfigured
-from schemas.records import encode
 from schemas.topics import Topic
 
 READY_S = 60.0
@@ -163,7 +161,7 @@ def _records(reader: Reader, topic: Topic) -> Iterator[tuple[str, bytes | None]]
 def _introduce(settings: Settings) -> None:
     ring, upstream = settings.ring(), Upstream(settings.kafka)
     for number in range(COUNT):
-        upstream.write(topics.PREFERENCES.name, name_of(number), encode(preference_of(number, ring)))
+        upstream.prefer(preference_of(number, ring), settings.partitions)
     upstream.flush()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from flows.engine.restore import reader
+from flows.engine.restore import fold_over, reader
 from flows.engine.stop import die
 from flows.engine.store import Store
 from schemas.errors import CarillonError, TopicsDiffer
@@ -91,7 +91,7 @@ class Replicated:
         while not self._stopping.is_set():
             first = consumer.poll(0.5)
             if first is not None:
-                self._apply([first, *consumer.consume(_FETCH, 0)], behind)
+                self._apply([first, *consumer.consume(_FETCH, 0)], behind, len(found.partitions))
             if not self._connected:
                 self._connected = self._answers(consumer)
             elif not behind:
@@ -99,20 +99,19 @@ class Replicated:
                 self._whole.set()
         consumer.close()
 
-    def _apply(self, messages: list[Message], behind: set[int]) -> None:
-        changes: dict[bytes, bytes | None] = {}
+    def _apply(self, messages: list[Message], behind: set[int], partitions: int) -> None:
+        records: list[Message] = []
         for message in messages:
             error = message.error()
             if error is None:
                 behind.add(message.partition() or 0)
-                folded = self._fold(message.key() or b"", message.value(), self._ring)
-                if folded is not None:
-                    changes[folded[0]] = folded[1]
+                records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 behind.discard(message.partition() or 0)
             elif not error.retriable():
                 raise CarillonError(error.str())
-        if changes:
+        if records:
+            changes, _ = fold_over(self._fold, records, partitions, self._store, self._ring)
             self._store.write(changes)
 
     def _cut_off(self, error: KafkaError) -> None:

@@ -5,7 +5,7 @@ took has expired, what compaction took stands later in the log.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from flows.engine.changelog import unpack
 from flows.engine.store import Store
 from schemas.errors import EngineBroken
 from schemas.sealing import KeyRing
-from tables.table import Fold
+from tables.table import Fold, Source
 
 _FETCH = 2_000
 _SILENCE_S = 60.0
@@ -23,14 +23,18 @@ _SILENCE_S = 60.0
 
 @dataclass(slots=True)
 class Log:
-    """One partition of a log to restore a store from; `fold` turns source records into entries."""
+    """One partition of a log to restore a store from; `fold` turns source records into entries.
+
+    `partitions` is how many the topic has, for a log with a fold.
+    """
 
     topic: str
     partition: int
     store: Store
-    fold: Fold | None
+    fold: Fold[Any] | None
     at: int = 0
     end: int = 0
+    partitions: int = 0
 
 
 def reader(brokers: str) -> dict[str, Any]:
@@ -96,6 +100,11 @@ def _positions(consumer: Consumer, logs: list[Log]) -> dict[tuple[str, int], Log
             )
         if log.at < log.end:
             pending[log.topic, log.partition] = log
+    for topic in {log.topic for log in pending.values() if log.fold is not None}:
+        partitions = len(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        for log in pending.values():
+            if log.topic == topic:
+                log.partitions = partitions
     return pending
 
 
@@ -120,16 +129,43 @@ def _apply(
         if log is None:
             continue
         log.at = (group[-1].offset() or 0) + 1
-        entries: list[tuple[bytes, bytes | None, int]] = []
-        for message in group:
-            at_ms = message.timestamp()[1]
-            if log.fold is None:
-                entries += [(key, entry, at_ms) for key, entry in unpack(message.value() or b"").items()]
-            elif (folded := log.fold(message.key() or b"", message.value(), ring)) is not None:
-                entries.append((*folded, at_ms))
-        log.store.load(entries, log.at)
-        restored(log.topic, len(entries))
+        if log.fold is None:
+            entries = [
+                (key, entry, message.timestamp()[1])
+                for message in group
+                for key, entry in unpack(message.value() or b"").items()
+            ]
+            log.store.load(entries, log.at)
+            restored(log.topic, len(entries))
+        else:
+            changes, said = fold_over(log.fold, group, log.partitions, log.store, ring)
+            log.store.write(changes, log.at)
+            restored(log.topic, said)
     _skip_to_ends(ends, pending)
+
+
+def fold_over(
+    fold: Fold[Any], messages: Iterable[Message], partitions: int, store: Store, ring: KeyRing
+) -> tuple[dict[bytes, bytes | None], int]:
+    """Fold records of a topic over the entries that stand in `store`, read in one multi-get.
+
+    Returns what changes, None for an entry that goes, and how many records said something.
+    """
+    read, after = fold.read, fold.after
+    told = [found for message in messages if (found := read(_source(message, partitions))) is not None]
+    keys = list({key for key, _ in told})
+    standing = dict(zip(keys, store.get_many(keys), strict=True))
+    changes: dict[bytes, bytes | None] = {}
+    for key, said in told:
+        before = standing[key]
+        entry = after(said, before, ring)
+        if entry is not before:
+            standing[key] = changes[key] = entry
+    return changes, len(told)
+
+
+def _source(message: Message, partitions: int) -> Source:
+    return Source(message.key() or b"", message.value(), message.timestamp()[1], message.partition() or 0, partitions)
 
 
 def _skip_to_ends(ends: Mapping[tuple[str, int], int], pending: Mapping[tuple[str, int], Log]) -> None:

@@ -6,8 +6,10 @@ Such an app asks for no broker and is never run: only a whole process keeps what
 import inspect
 import os
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
+from agents.provider import Provider
 from flows.engine.flow import Flow
 from flows.engine.process import Host, app_of
 from flows.engine.seams import EngineApp
@@ -19,6 +21,11 @@ from schemas.sealing import KeyRing
 def throw_away_ring() -> KeyRing:
     """Keys for a flow that is looked at: nothing is sealed with them."""
     return KeyRing({1: os.urandom(32)}, os.urandom(32))
+
+
+def no_provider() -> Provider:
+    """Stands for the provider of a flow that is looked at: nothing is called."""
+    return cast(Provider, SimpleNamespace(name="none", window=1))
 
 
 def view(flow: Flow, purpose: str | None) -> EngineApp:

@@ -9,4 +9,5 @@ CHANNEL = Channel(
     rank=3,
     parts=("subject", "body"),
     accepts=lambda address: len(address) <= 254 and bool(re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address)),
+    form="a mailbox, such as ada@example.org",
 )

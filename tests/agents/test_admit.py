@@ -97,10 +97,45 @@ def test_a_misplaced_record_is_keyed_again_before_dedup_and_says_where_it_came_f
     world, place = World().knows(), partition_of(b"anna", PARTITIONS)
     elsewhere = Record("notifications.high", (place + 1) % PARTITIONS, 7, NOW, key, body())
     outbox = world.route(elsewhere)
-    value = (b"anna", body(), -1, [("origin", f"notifications.high/{elsewhere.partition}/7".encode())])
-    assert outbox.records == [("misplaced.high", *value)]
+    origin = f"notifications.high/{elsewhere.partition}/7".encode()
+    [(topic, key_again, value, partition, headers)] = outbox.records
+    assert (topic, key_again, partition, headers) == ("misplaced.high", b"anna", -1, [("origin", origin)])
+    again = Record(topic, place, 0, NOW, key_again, value, headers or ())
+    assert steps(world.route(again)) == [("routed", "")]
     assert outbox.tally == {(metrics.MISPLACED, ("high",)): 1}
-    assert not world.tables["dedup"], "it owns no key before it is in its place"
+    at_home = Record("notifications.high", place, 8, NOW, key, body())
+    assert steps(world.route(at_home)) == [("duplicate", "same_request")], "sealed, it is the same request"
+
+
+def test_a_misplaced_record_owns_no_key_before_it_is_in_its_place_and_is_sealed_on_its_way() -> None:
+    world, place = World().knows(), partition_of(b"anna", PARTITIONS)
+    outbox = world.route(Record("notifications.high", (place + 1) % PARTITIONS, 7, NOW, b"anna", body()))
+    assert not world.tables["dedup"]
+    assert b"4711" not in (outbox.records[0][2] or b"")
+
+
+@pytest.mark.parametrize("topic", [topics.misplaced(Lane.HIGH), topics.returns(Lane.HIGH)])
+def test_where_only_the_engine_writes_a_plain_or_altered_record_is_dead(topic: topics.Topic) -> None:
+    plain, sealed = asked(), asked(topic=topic, user_id="anna")
+    moved = msgspec.json.encode(msgspec.json.decode(sealed.value or b"") | {"idempotency_key": "another"})
+    for value in (plain.value, moved):
+        outbox = World().knows().route(Record(topic.name, plain.partition, 0, NOW, b"anna", value))
+        assert steps(outbox) == [("dead", "invalid")]
+
+
+def test_the_largest_notification_still_goes_round_when_sealing_has_made_it_larger() -> None:
+    room = MAX_INPUT_BYTES - len(body(params={"text": ""}))
+    largest = asked(params={"text": "x" * room})
+    assert len(largest.value or b"") == MAX_INPUT_BYTES
+    [(_, _, value, _, _)] = (
+        World()
+        .knows()
+        .route(Record(largest.topic, (largest.partition + 1) % PARTITIONS, 0, NOW, b"anna", largest.value))
+        .records
+    )
+    assert len(value or b"") > MAX_INPUT_BYTES
+    again = Record("misplaced.high", largest.partition, 0, NOW, b"anna", value, [("origin", b"notifications.high/0/0")])
+    assert steps(World().knows().route(again)) == [("routed", "")]
 
 
 def test_a_record_keyed_again_is_decided_under_its_first_position() -> None:

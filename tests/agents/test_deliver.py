@@ -51,8 +51,17 @@ def test_an_attempt_is_written_before_its_call_which_carries_the_rendered_messag
     assert (latest.provider, latest.started_ms) == ("twilio", NOW)
     message = work.message
     assert (message.address, message.parts, message.ttl_s) == (PHONE, {"body": "Order 4711"}, DAY / 1000)
+    assert message.deadline_s * 1000 == NOW + DAY
     assert message.ref == f"{id_of()}.sms.1.1"
     assert message.collapse_key == id_of()
+
+
+@pytest.mark.parametrize(("left_ms", "ttl_s", "deadline_s"), [(1, 1.0, 1), (999, 1.0, 1), (2999, 2.999, 2)])
+def test_a_provider_is_told_whole_seconds_that_never_lie_in_the_past(
+    left_ms: int, ttl_s: float, deadline_s: int
+) -> None:
+    message = Delivering().announce(a_delivery(deadline_ms=NOW + left_ms)).message
+    assert (message.ttl_s, message.deadline_s) == (ttl_s, NOW // 1000 + deadline_s)
 
 
 def test_nothing_but_the_attempt_is_written_before_a_call() -> None:
@@ -124,7 +133,8 @@ def test_what_may_have_been_sent_goes_to_the_dead_letters_and_is_never_repeated(
         outbox = delivering.settle(Outcome(work, ruled(Kind.AMBIGUOUS), NOW))
     assert steps(outbox) == [("unknown", "outcome_unknown")]
     (letter,) = written(outbox, topics.DEAD_LETTERS)
-    assert (letter["cause"], letter["tried"][0]["sent"]) == ("outcome_unknown", "maybe")
+    (tried,) = letter["tried"]
+    assert (letter["cause"], tried["sent"], tried["provider"]) == ("outcome_unknown", "maybe", "twilio")
     assert waiting(outbox) == []
     assert delivering.run(delivered(delivery, 9))[1].calls == []
 

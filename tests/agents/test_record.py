@@ -6,6 +6,7 @@ import msgspec
 
 from agents.record import FOLD_FOR_MS, Write, WritePreference, record, record_preferences
 from agents.stage import Outbox
+from schemas.keys import user_key
 from schemas.records import Status, encode
 from schemas.vocabulary import Step
 from tests.agents.world import NOW, Record, World
@@ -52,11 +53,13 @@ def test_a_row_whose_fold_is_forgotten_is_written_under_a_condition() -> None:
 
 
 def test_of_a_user_s_preferences_in_a_batch_the_latest_is_written_and_the_unreadable_left_out() -> None:
-    def told(user: str, version: int) -> bytes:
-        return msgspec.json.encode({"tenant": "shop", "user_id": user, "version": version})
+    def told(user: str, version: int, key: bytes | None = None) -> tuple[bytes, bytes]:
+        body = {"tenant": "shop", "user_id": user, "version": version}
+        return key or user_key("shop", user), msgspec.json.encode(body)
 
-    values = [told("anna", 1), b"{", None, told("bert", 1), told("anna", 2)]
+    anna = user_key("shop", "anna")
+    pairs = [told("anna", 1), (anna, b"{"), (anna, None), told("bert", 1), told("anna", 2), told("anna", 1, b"anna")]
     outbox = Outbox()
-    record_preferences([Record("preferences", 0, n, NOW, None, v) for n, v in enumerate(values)], {}, outbox)
+    record_preferences([Record("preferences", 0, n, NOW, *pair) for n, pair in enumerate(pairs)], {}, outbox)
     calls = [call.preference for call in outbox.calls if isinstance(call, WritePreference)]
     assert [(told.user_id, told.version) for told in calls] == [("anna", 2), ("bert", 1)]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.attempt import Outcome
+from agents.deliver import abandon
 from agents.provider import Kind
 from schemas import metrics, topics
 from schemas.keys import address_suppression
@@ -141,6 +142,17 @@ def test_latency_counts_from_due_to_the_start_of_the_call_and_a_call_not_made_is
     never = Delivering()
     unmade = never.settle(Outcome(never.announce(a_delivery()), ruled(Kind.UNAVAILABLE), 0))
     assert (unmade.observed, [metric for metric, _ in unmade.tally if metric is metrics.SENT]) == ([], [])
+
+
+@pytest.mark.parametrize("kind", [MessageClass.OTP, MessageClass.BILLING])
+def test_a_call_cut_off_counts_for_the_provider_it_was_made_to(kind: MessageClass) -> None:
+    delivering, delivery = Delivering(), a_delivery(message_class=kind)
+    outbox = delivering.settle(abandon(delivering.announce(delivery), started=True))
+    labels = ("high", "sms", "twilio", "ambiguous")
+    assert [key for key in outbox.tally if key[0] is metrics.SENT] == [(metrics.SENT, labels)]
+    assert outbox.observed == [(metrics.LATENCY, labels, 0)]
+    (tried,) = delivering.latest(delivery).tried
+    assert (tried.provider, tried.sent, tried.reason) == ("twilio", "maybe", "cut_off")
 
 
 @given(

@@ -15,8 +15,23 @@ from agents.provider import Kind
 from agents.remember import remember
 from agents.stage import Outbox
 from schemas import topics
+from schemas.keys import partition_of
 from schemas.records import Delivery
-from tests.agents.world import NOW, RING, TWILIO, Delivering, Record, World, asked, delivered, deliveries, raw, ruled
+from schemas.vocabulary import Lane
+from tests.agents.world import (
+    NOW,
+    PARTITIONS,
+    RING,
+    TWILIO,
+    Delivering,
+    Record,
+    World,
+    asked,
+    delivered,
+    deliveries,
+    raw,
+    ruled,
+)
 
 PHONE, MAILBOX, DEVICE = "+4917612345678", "hanna.planted@example.org", "planted-device-token"
 CODE, TEXT, NAME = "918273", "planted words of the message", "Hanna Planted"
@@ -67,12 +82,18 @@ def poison() -> list[Record]:
 def test_a_whole_pass_of_planted_pii_shows_none_of_it(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     world, preferences = World(), Outbox()
-    batch = [Record("preferences", 0, 0, NOW, b"anna", told()), Record("preferences", 0, 1, NOW, b"a", told()[:-9])]
-    remember(RING, world.clock, tell=True)(batch, world.tables, preferences)
+    home = partition_of(b"anna", PARTITIONS)
+    bodies = [told(), told()[:-9]]
+    batch = [Record("preferences", home, place, NOW, b"anna", body) for place, body in enumerate(bodies)]
+    remember(RING, world.clock, PARTITIONS, tell=True)(batch, world.tables, preferences)
+    assert topics.PREFERENCES.name in {record[0] for record in preferences.records}, "the canonical record is searched"
     wanted = asked(0, channels=["sms", "email", "push"], params=PARAMS, **{"class": "otp"})
+    astray = asked(300, idempotency_key="astray", params=PARAMS)
     routed = world.route(wanted, *poison())
+    keyed_again = world.route(Record(astray.topic, (home + 1) % PARTITIONS, 300, NOW, b"anna", astray.value))
+    assert [record[0] for record in keyed_again.records] == [topics.misplaced(Lane.HIGH).name]
     (delivery,) = [delivery for delivery in deliveries(routed) if delivery.channel == "sms"]
-    outboxes, worlds = [preferences, routed], [world]
+    outboxes, worlds = [preferences, routed, keyed_again], [world]
     for kind in Kind:
         delivering = Delivering()
         outboxes += whole_life(delivering, delivery, kind)

@@ -97,7 +97,9 @@ async def transport(providers: dict[str, Provider]) -> AsyncIterator[Transport]:
 
 
 def a_message(channel: str, ref: str, **changed: Any) -> Message:
-    usual = Message(ref, channel, ADDRESSES[channel], PARTS, MessageClass.OTP, 300.0, "collapse")
+    usual = Message(
+        ref, channel, ADDRESSES[channel], PARTS, MessageClass.OTP, 300.0, int(time.time()) + 300, "collapse"
+    )
     return replace(usual, **changed)
 
 

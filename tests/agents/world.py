@@ -19,7 +19,7 @@ from agents.stage import Input, Later, Outbox
 from flows.engine.flow import chain
 from schemas import topics
 from schemas.keys import notification_id, partition_of, user_key
-from schemas.records import Delivery, Preference, encode
+from schemas.records import Delivery, Preference, canonical, encode
 from schemas.sealing import KeyRing
 from schemas.topics import Topic
 from schemas.vocabulary import Lane, MessageClass, Reason
@@ -112,10 +112,12 @@ def asked(
     headers: Sequence[tuple[str, bytes]] = (),
     **changes: Any,
 ) -> Record:
-    """A valid notification in its user's partition."""
-    body = request(**changes)
+    """A valid notification in its user's partition; sealed where only the engine writes."""
+    body, name = request(**changes), (topic or topics.notifications(Lane.HIGH)).name
+    if name in {of(Lane.HIGH).name for of in (topics.returns, topics.misplaced)}:
+        id_ = notification_id(body["tenant"], Lane.HIGH, body["user_id"], body["idempotency_key"])
+        body["sealed_params"] = RING.seal(canonical(body.pop("params")), id_.encode())
     user = str(body["user_id"]).encode()
-    name = (topic or topics.notifications(Lane.HIGH)).name
     return Record(name, partition_of(user, PARTITIONS), offset, at, user, msgspec.json.encode(body), headers)
 
 

@@ -68,9 +68,9 @@ class Loop:
         while left:
             batch = WriteBatch(raw_mode=True)
             for message in consumer.consume(5000, 0.1):
-                entry = preferences.fold(message.key() or b"", message.value(), self.ring)
-                assert entry is not None
-                batch.put(entry[0], entry[1] or b"")
+                preference = preferences.read(message.value() or b"")
+                key = user_key(preference.tenant, preference.user_id)
+                batch.put(key, preferences.pack(preferences.entry_of(preference, self.ring)))
                 left -= 1
             self.users.write(batch)
         consumer.close()

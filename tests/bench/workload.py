@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import msgspec
 from measure import say
-from rig import producer
+from rig import PARTITIONS, producer
 
+from schemas.keys import partition_of, user_key
 from schemas.records import Address, OptOut, Preference, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane
@@ -104,8 +105,8 @@ def expected(count: int, users: int) -> dict[str, int]:
     return found
 
 
-def preferences(users: int, ring: KeyRing) -> Iterator[tuple[bytes, bytes]]:
-    """Key and record of every user: a device, a number and a mailbox, sealed as our own tools write them."""
+def preferences(users: int, ring: KeyRing) -> Iterator[tuple[bytes, bytes, int]]:
+    """Key, record and partition of every user: a device, a number and a mailbox, as our own tools write them."""
     for number in range(users):
         user = f"user-{number}"
         bound = context(TENANT, user)
@@ -116,16 +117,16 @@ def preferences(users: int, ring: KeyRing) -> Iterator[tuple[bytes, bytes]]:
             addresses.append(Address(channel=channel, sealed=ring.seal(text.encode(), bound), hash=hashed))
         outs = [OptOut(channel="sms", category="news")] if opted_out(number) else []
         record = Preference(tenant=TENANT, user_id=user, version=1, addresses=addresses, opt_outs=outs)
-        yield user.encode(), encode(record)
+        yield user_key(TENANT, user), encode(record), partition_of(user.encode(), PARTITIONS)
 
 
-def fill(brokers: str, topic: str, records: Iterator[tuple[bytes, bytes]]) -> int:
-    """Write (key, value) records as fast as they go; returns how many."""
+def fill(brokers: str, topic: str, records: Iterator[tuple[bytes, bytes]] | Iterator[tuple[bytes, bytes, int]]) -> int:
+    """Write (key, value) or (key, value, partition) records as fast as they go; returns how many."""
     writer, count = producer(brokers), 0
-    for key, value in records:
+    for key, value, *partition in records:
         while True:
             try:
-                writer.produce(topic, value, key)
+                writer.produce(topic, value, key, *partition)
                 break
             except BufferError:
                 writer.poll(0.1)

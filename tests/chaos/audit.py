@@ -38,7 +38,7 @@ class Audit:
 
 def audit(rig: Rig) -> Audit:
     """Read every topic of a drained routing run and compare."""
-    people = {(p["tenant"], p["user_id"]): p for m in rig.read("preferences") for p in [json.loads(m.value())]}
+    people = {(p["tenant"], p["user_id"]): p for m in rig.read("preferences") for p in _as_asked(m.value())}
     inputs = ((m.partition(), m.offset(), m.value()) for m in rig.read(TOPIC))
     outputs, wanted = oracle.expect(inputs, people, datetime.now(UTC))
     result = Audit()
@@ -46,6 +46,12 @@ def audit(rig: Rig) -> Audit:
     _deliveries(rig, result, outputs)
     _decisions(rig, result, wanted)
     return result
+
+
+def _as_asked(value: bytes | None) -> list[dict[str, Any]]:
+    """A preference as its producer wrote it: not its deletion, nor what the engine wrote in its place."""
+    person = json.loads(value or b"null")
+    return [person] if person is not None and "accepted_ms" not in person else []
 
 
 def _deliveries(rig: Rig, result: Audit, wanted: set[oracle.Output]) -> None:

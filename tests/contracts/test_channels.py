@@ -1,5 +1,6 @@
 """What every channel promises, for each file in schemas/channels/ the moment it exists."""
 
+import re
 from types import ModuleType
 
 import pytest
@@ -60,5 +61,7 @@ def test_whether_an_address_fits_is_always_answered(channel: Channel, address: s
 @every_channel
 def test_a_channel_takes_addresses_of_its_form_and_no_others(channel: Channel) -> None:
     assert not channel.accepts("")
+    assert channel.form
+    assert [example for example in re.findall(r"such as (\S+)", channel.form) if not channel.accepts(example)] == []
     assert [address for address in FIT.get(channel.name, []) if not channel.accepts(address)] == []
     assert [address for address in UNFIT.get(channel.name, []) if channel.accepts(address)] == []

@@ -72,7 +72,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def a_message(provider: Provider, message_class: MessageClass = MessageClass.OTP) -> Message:
-    return Message("0d7f.sms.1", provider.channel, ADDRESS, PARTS, message_class, 300.0, "collapse")
+    return Message("0d7f.sms.1", provider.channel, ADDRESS, PARTS, message_class, 300.0, 1_800_000_300, "collapse")
 
 
 def keeps_the_rules(provider: Provider, result: Result) -> None:
@@ -165,7 +165,7 @@ def test_our_reference_leaves_with_the_message_and_no_person_with_the_reference(
 
 
 def test_a_message_without_its_parts_is_refused_as_unfit(case: Case) -> None:
-    unfit = Message("ref", case.provider.channel, ADDRESS, {}, MessageClass.OTP, 300.0, "collapse")
+    unfit = Message("ref", case.provider.channel, ADDRESS, {}, MessageClass.OTP, 300.0, 1_800_000_300, "collapse")
     with pytest.raises((KeyError, ValueError)):
         case.provider.call(unfit, TOKEN)
 

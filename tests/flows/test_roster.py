@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from flows import roster
+from flows import roster, taps
 from flows.settings import Settings
 from schemas.channels import CHANNELS
 from schemas.errors import Misconfigured
@@ -16,6 +16,11 @@ def test_each_lane_has_its_route_its_retries_and_a_delivery_for_every_channel() 
     for lane in Lane:
         deliveries = [f"deliver.{channel}.{lane}" for channel in CHANNELS]
         assert roster.of_lane(lane) == [f"route.{lane}", *deliveries, f"retry.{lane}"]
+
+
+def test_the_flows_of_no_lane_are_record_and_the_taps() -> None:
+    assert roster.of_lane(None) == ["record", *(f"tap.{tap}" for tap in taps.TAPS)]
+    assert sorted(name for lane in (*Lane, None) for name in roster.of_lane(lane)) == sorted(roster.FLOWS)
 
 
 def test_no_flow_reads_the_topics_of_another_lane() -> None:

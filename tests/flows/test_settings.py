@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import accounts
+from deploy.local.stack import Addresses
 from flows.settings import Settings, variables
 from schemas.errors import Misconfigured
 
@@ -53,4 +55,6 @@ def test_a_key_that_cannot_be_used_is_refused_without_showing_it(keys: str) -> N
 
 
 def test_the_variables_are_those_of_the_settings_and_of_the_providers() -> None:
-    assert {"CARILLON_KAFKA", "CARILLON_INDEX_KEY", "CARILLON_TWILIO_URL", "CARILLON_FCM_PRIVATE_KEY"} <= variables()
+    assert {"CARILLON_KAFKA", "CARILLON_INDEX_KEY", "CARILLON_TWILIO_URL", "CARILLON_SMS_PROVIDER"} <= variables()
+    local = {*accounts.environment(), *Addresses("k", "r", "d", "s", "p").environment()}
+    assert {name for name in local if name.startswith("CARILLON_")} <= variables()

@@ -3,7 +3,7 @@
 import re
 
 from schemas import errors
-from schemas.errors import CarillonError, Malformed
+from schemas.errors import CarillonError, Malformed, Unreachable
 from schemas.vocabulary import Reason
 
 
@@ -21,13 +21,17 @@ def real(kind: type[Exception], depth: int = 0) -> list[tuple[int, str]]:
 
 def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
     assert drawn() == real(CarillonError)
-    assert len(drawn()) == 6
+    assert len(drawn()) == 7
 
 
 def test_every_error_says_what_its_caller_does_next() -> None:
     for line in (errors.__doc__ or "").splitlines():
         if re.search(r"─ [A-Z]", line):
             assert ":" in line, line
+
+
+def test_a_server_that_does_not_answer_is_named_with_what_starts_one() -> None:
+    assert str(Unreachable("no Kafka")) == "no Kafka. Is it up? `carillon up` starts a local one"
 
 
 def test_a_malformed_record_says_its_reason() -> None:

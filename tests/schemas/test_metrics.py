@@ -31,6 +31,17 @@ def test_a_metric_has_prometheus_form(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_what_a_metric_counts_is_the_same_in_its_name_and_its_help(metric: Metric) -> None:
+    for unit in re.findall(r"_(records|entries)(?:_total)?$", metric.name):
+        assert re.search(unit, metric.help, re.IGNORECASE)
+
+
+def test_what_is_left_to_restore_is_told_in_records_and_that_one_holds_a_batch() -> None:
+    assert metrics.RESTORE_LEFT.name.endswith("_records")
+    assert "a whole batch" in metrics.RESTORE_LEFT.help
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_a_metric_is_used_somewhere(metric: Metric) -> None:
     assert re.search(rf"metrics\.{NAMES[id(metric)]}\b", CODE)
 

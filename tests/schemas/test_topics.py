@@ -83,11 +83,17 @@ def test_windows_deadlines_and_rooms_count_by_the_broker_s_clock() -> None:
     assert topics.notifications(Lane.HIGH).settings()["message.timestamp.type"] == "LogAppendTime"
 
 
+def test_preferences_are_accepted_by_the_broker_s_clock_and_plain_ones_go_soon_but_not_before_they_are_read() -> None:
+    found = topics.PREFERENCES.settings()
+    assert found["message.timestamp.type"] == "LogAppendTime"
+    assert (found["min.compaction.lag.ms"], found["max.compaction.lag.ms"]) == ("86400000", "604800000")
+
+
 def test_the_key_of_a_topic_is_a_field_of_its_record() -> None:
     for topic in CATALOGUE:
         if topic.record is not None:
-            first = topic.key.split(" or ")[0]
-            assert first in topic.record.__struct_fields__, topic.name
+            fields = topic.key.split(" or ")[0].split(", ")
+            assert {*fields} <= {*topic.record.__struct_fields__}, topic.name
 
 
 def test_what_is_true_for_ever_is_compacted_and_kept_and_the_rest_is_deleted_by_age() -> None:

@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import yaml
 
 from deploy.local.stack import PARTS, Addresses
+from flows import roster
+from flows.cli.workers import hosted, worker
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
@@ -31,24 +33,44 @@ def jar_version(folder: str) -> str:
 def test_every_variable_is_one_that_the_settings_know() -> None:
     from flows.settings import variables
 
-    named = {name for worker in WORKERS.values() for name in worker["environment"] if name.startswith("CARILLON_")}
+    named = {name for service in WORKERS.values() for name in service["environment"] if name.startswith("CARILLON_")}
     assert named <= variables()
 
 
 def test_the_workers_have_the_settings_of_the_local_stack() -> None:
     local = Addresses(*PARTS).environment()
-    for worker in WORKERS.values():
-        assert set(worker["environment"]) == set(local)
+    for service in WORKERS.values():
+        assert set(service["environment"]) == set(local)
 
 
-def test_no_process_hosts_two_lanes_and_none_is_left_out() -> None:
-    hosted = Counter(" ".join(worker["command"]).partition("carillon worker ")[2] for worker in WORKERS.values())
-    assert hosted == {"--lane high": 1, "--lane low": 1, "record": 1}
+def asked(service: dict[str, Any]) -> dict[str, Any]:
+    """What `carillon worker` makes of a service's command line."""
+    words = service["command"]
+    return dict(worker.make_context("worker", words[words.index("worker") + 1 :]).params)
+
+
+def flows_of(service: dict[str, Any]) -> list[str]:
+    return hosted(*(asked(service)[name] for name in ("names", "lane", "beside")))
+
+
+def test_every_flow_of_the_roster_is_hosted_once() -> None:
+    assert Counter(flow for service in WORKERS.values() for flow in flows_of(service)) == dict.fromkeys(roster.FLOWS, 1)
+
+
+def test_no_process_hosts_flows_of_two_lanes() -> None:
+    for service in WORKERS.values():
+        assert len({roster.FLOWS[flow].lane for flow in flows_of(service)}) == 1
+        assert not asked(service)["shared"]
+
+
+def test_every_worker_has_an_id_of_its_own_in_the_folder_that_setup_prepares() -> None:
+    assert len({asked(service)["worker"] for service in WORKERS.values()} - {None}) == len(WORKERS)
+    assert {tuple(service["volumes"]) for service in WORKERS.values()} == {tuple(SERVICES["setup"]["volumes"])}
 
 
 def test_every_address_names_a_service_of_the_file() -> None:
-    for worker in WORKERS.values():
-        for name, value in worker["environment"].items():
+    for service in WORKERS.values():
+        for name, value in service["environment"].items():
             if name.startswith("CARILLON_"):
                 assert re.sub(r"^http://", "", value).partition(":")[0] in SERVICES
 
@@ -61,13 +83,15 @@ def test_published_ports_are_local_and_do_not_clash() -> None:
 
 def test_every_server_of_the_local_stack_has_a_health_check_that_the_workers_wait_for() -> None:
     assert all("healthcheck" in SERVICES[part] for part in PARTS)
-    for worker in WORKERS.values():
-        assert worker["depends_on"] == {part: {"condition": "service_healthy"} for part in PARTS}
+    healthy = {part: {"condition": "service_healthy"} for part in PARTS}
+    for service in WORKERS.values():
+        assert service["depends_on"] == {**healthy, "setup": {"condition": "service_completed_successfully"}}
+    assert SERVICES["setup"]["depends_on"] == healthy
 
 
 def test_every_volume_is_declared_used_and_no_folder_of_the_host() -> None:
-    mounted = [volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
-    assert sorted(mounted) == sorted(COMPOSE["volumes"])
+    mounted = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert mounted == set(COMPOSE["volumes"])
 
 
 def test_what_is_built_and_copied_is_in_the_tree() -> None:

@@ -154,13 +154,38 @@ def test_the_picture_shows_what_was_added_and_nothing_else(extended: Path) -> No
     assert sorted(lines) == sorted(EXPECTED)
 
 
+def lint(tree: Path) -> subprocess.CompletedProcess[str]:
+    for package in ("deploy", "deploy/sandbox", "deploy/local"):
+        (tree / package).mkdir(exist_ok=True)
+        (tree / package / "__init__.py").touch()
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_the_layers_hold_for_what_was_added(extended: Path) -> None:
-    (extended / "deploy").mkdir(exist_ok=True)
-    (extended / "deploy" / "__init__.py").touch()
-    (extended / "deploy" / "sandbox").mkdir(exist_ok=True)
-    (extended / "deploy" / "sandbox" / "__init__.py").touch()
-    (extended / "deploy" / "local").mkdir(exist_ok=True)
-    (extended / "deploy" / "local" / "__init__.py").touch()
-    lint = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([lint, "--no-cache"], cwd=extended, capture_output=True, text=True, timeout=60, check=False)
+    done = lint(extended)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("path", "imported", "contract"),
+    [
+        ("agents/taps/watch.py", "agents.taps.volume", "Taps do not import taps"),
+        ("agents/deliver.py", "agents.taps.watch", "Nothing on the path imports a tap"),
+        ("flows/deliver.py", "agents.taps.watch", "Nothing on the path imports a tap"),
+        ("flows/taps.py", "flows.record", "Flows do not import flows"),
+        ("agents/providers/pigeon.py", "agents.providers.twilio", "Providers do not import providers"),
+        ("agents/route.py", "agents.enrich", "Stages do not import stages"),
+    ],
+)
+def test_an_import_across_what_stands_apart_is_found(extended: Path, path: str, imported: str, contract: str) -> None:
+    file = extended / path
+    text = file.read_text()
+    try:
+        file.write_text(f"{text}\nimport {imported}\n")
+        done = lint(extended)
+    finally:
+        file.write_text(text)
+    assert done.returncode == 1
+    broken = [line for line in done.stdout.splitlines() if line.endswith(" BROKEN")]
+    assert [line.startswith(contract) for line in broken] == [True], done.stdout[-3000:]

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.channels import CHANNELS
-from schemas.keys import user_key
+from schemas.keys import partition_of, user_key
 from schemas.records import Preference
 from schemas.sealing import KeyRing
-from tables.preferences import Entry, context, entry_of, fold, pack, unpack
+from tables.preferences import TABLE, Entry, context, entry_of, pack, record_of, sealed, unpack
+from tables.table import Source
 
 RING = KeyRing({1: bytes(32)}, bytes(32))
 PHONE, MAILBOX, DEVICE = "+4915112345678", "anna@example.org", "device-token-0001"
@@ -70,12 +71,70 @@ def test_an_opt_out_refuses_what_it_names_and_a_star_names_all(
     assert entry(opt_outs=told).refuses(channel, category) is expected
 
 
+TEXT = st.text(st.characters(exclude_characters="/\x1f", exclude_categories=["Cs"]), min_size=1, max_size=4)
+PLACES = st.fixed_dictionaries({"channel": st.sampled_from([*CHANNELS, "fax"]), "verified": st.booleans()})
+SEALED = st.fixed_dictionaries({"sealed": st.just("AAAA"), "hash": TEXT})
+CHOICES = st.fixed_dictionaries({"channel": TEXT, "category": TEXT, "out": st.booleans()})
+TOLD = st.fixed_dictionaries(
+    {
+        "addresses": st.lists(st.builds(lambda place, seal: place | seal, PLACES, SEALED), max_size=4),
+        "preferred": st.lists(TEXT, max_size=2),
+        "opt_outs": st.lists(CHOICES, max_size=3),
+        "accepted_ms": st.integers(0, 2**63 - 1),
+        "locale": st.none() | TEXT,
+        "time_zone": st.none() | TEXT,
+        "home_region": st.none() | TEXT,
+    }
+)
+
+
+@given(TOLD)
+def test_an_entry_holds_all_that_its_record_said(told: dict[str, Any]) -> None:
+    said = msgspec.convert({"tenant": "shop", "user_id": "anna", "version": 3, **told}, Preference)
+    found = record_of(user_key("shop", "anna"), unpack(pack(entry_of(said, RING))))
+    for record in (said, found):
+        record.addresses.sort(key=repr)
+        record.opt_outs.sort(key=repr)
+    assert found == said
+    assert entry_of(found, RING) == entry_of(said, RING)
+
+
+def test_sealing_leaves_what_is_sealed_alone() -> None:
+    said = msgspec.convert({"tenant": "shop", "user_id": "anna", "version": 1, "addresses": ALL}, Preference)
+    once = sealed(said, RING)
+    assert [address.address for address in once.addresses] == [None] * 3
+    assert sealed(once, RING) is once
+
+
+HOME = partition_of(b"anna", 8)
+
+
+def folded(standing: bytes | None, value: bytes | None, partition: int = HOME) -> tuple[bytes, bytes | None] | None:
+    assert TABLE.fold is not None
+    found = TABLE.fold.read(Source(b"anna", value, 5, partition, 8))
+    return None if found is None else (found[0], TABLE.fold.after(found[1], standing, RING))
+
+
+def record(version: int, tenant: str = "shop") -> bytes:
+    return msgspec.json.encode({"tenant": tenant, "user_id": "anna", "version": version, "addresses": ALL})
+
+
 def test_the_fold_keys_by_tenant_and_user_and_forgets_nothing_at_a_tombstone() -> None:
-    record = msgspec.json.encode({"tenant": "shop", "user_id": "anna", "version": 3, "addresses": ALL})
-    folded = fold(b"anna", record, RING)
-    assert folded is not None
-    key, found = folded
-    assert key == user_key("shop", "anna")
-    assert unpack(found or b"").version == 3
-    assert fold(b"anna", None, RING) is None
-    assert fold(b"anna", b"{", RING) is None
+    for tenant in ("shop", "bank"):
+        key, found = folded(None, record(3, tenant)) or (b"", None)
+        assert key == user_key(tenant, "anna")
+        assert (unpack(found or b"").version, unpack(found or b"").accepted_ms) == (3, 5)
+    assert folded(None, None) is None
+    assert folded(None, b"{") is None
+
+
+def test_the_fold_leaves_a_greater_entry_and_takes_what_is_equal() -> None:
+    standing = pack(Entry(3, 5, [], []))
+    assert folded(standing, record(2)) == (user_key("shop", "anna"), standing)
+    assert folded(standing, record(3)) != (user_key("shop", "anna"), standing)
+    later = pack(Entry(3, 6, [], []))
+    assert folded(later, record(3)) == (user_key("shop", "anna"), later)
+
+
+def test_the_fold_leaves_out_what_lies_in_the_partition_of_others() -> None:
+    assert folded(None, record(3), (HOME + 1) % 8) is None

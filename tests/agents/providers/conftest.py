@@ -25,6 +25,7 @@ def a_message() -> Callable[..., Message]:
             "parts": {"title": "Hello", "subject": "Grüße & more", "body": "Zahl 1+1=2 äöü €", "html": "<b>hi</b>"},
             "message_class": MessageClass.TRANSACTIONAL,
             "ttl_s": 300.9,
+            "deadline_s": 1_800_000_300,
             "collapse_key": "order-7",
         }
         return Message(**(usual | changed))

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from json import dumps, loads
@@ -96,17 +97,27 @@ def test_the_request_is_the_one_the_firebase_sdk_makes(
     message_class: MessageClass, a_message: Callable[..., Message]
 ) -> None:
     message = a_message(address="tok-1", message_class=message_class)
+    marketing = message_class is MessageClass.MARKETING
     by_the_sdk = messaging.Message(
         token="tok-1",
         notification=messaging.Notification(message.parts["title"], message.parts["body"]),
         data={"ref": message.ref},
         android=messaging.AndroidConfig(
             collapse_key="order-7",
-            priority="normal" if message_class is MessageClass.MARKETING else "high",
+            priority="normal" if marketing else "high",
             ttl=timedelta(seconds=300),
             notification=messaging.AndroidNotification(tag="order-7"),
         ),
-        apns=messaging.APNSConfig(headers={"apns-collapse-id": "order-7"}),
+        apns=messaging.APNSConfig(
+            headers={
+                "apns-collapse-id": "order-7",
+                "apns-expiration": "1800000300",
+                "apns-priority": "5" if marketing else "10",
+            }
+        ),
+        webpush=messaging.WebpushConfig(
+            headers={"TTL": "300", "Topic": "order-7", "Urgency": "normal" if marketing else "high"}
+        ),
     )
     call = OURS.call(message, "ya29.t")
     assert loads(call.body) == {"message": loads(str(by_the_sdk))}
@@ -114,11 +125,43 @@ def test_the_request_is_the_one_the_firebase_sdk_makes(
     assert call.headers["Authorization"] == "Bearer ya29.t"
 
 
+def lives(message: Message) -> tuple[str, str, str]:
+    """How long FCM is to keep a message for Android, Apple and the web."""
+    said = loads(OURS.call(message, "t").body)["message"]
+    headers = said["apns"]["headers"]["apns-expiration"], said["webpush"]["headers"]["TTL"]
+    return said["android"]["ttl"], *headers
+
+
+def test_on_every_platform_a_message_ends_with_its_deadline_and_within_four_weeks(
+    a_message: Callable[..., Message],
+) -> None:
+    now = 1_800_000_000
+    assert lives(a_message(ttl_s=299.4, deadline_s=now + 299)) == ("299s", "1800000299", "299")
+    assert lives(a_message(ttl_s=30.0 * 86_400, deadline_s=now + 1)) == ("2419200s", "1800000001", "2419200")
+
+
+def test_with_less_than_a_second_left_it_is_now_or_never_on_every_platform(a_message: Callable[..., Message]) -> None:
+    assert lives(a_message(ttl_s=0.9, deadline_s=1_800_000_000)) == ("0s", "0", "0")
+
+
+def headers(message: Message, platform: str) -> dict[str, str]:
+    found: dict[str, str] = loads(OURS.call(message, "t").body)["message"][platform]["headers"]
+    return found
+
+
 def test_a_collapse_key_too_long_for_apple_is_hashed_into_its_64_bytes(a_message: Callable[..., Message]) -> None:
-    calls = [OURS.call(a_message(collapse_key="é" * 40 + end), "t") for end in "ab"]
-    ids = [loads(call.body)["message"]["apns"]["headers"]["apns-collapse-id"] for call in calls]
+    ids = [headers(a_message(collapse_key="é" * 40 + end), "apns")["apns-collapse-id"] for end in "ab"]
     assert ids[0] != ids[1]
     assert [len(each) for each in ids] == [64, 64]
+
+
+@pytest.mark.parametrize("key", ["0b9f3a52-5d5e-5c1f-9e0a-7d1f4c1f2f1", "order 7", "ordér", "x" * 33, ""])
+def test_a_collapse_key_that_is_no_topic_of_web_push_is_hashed_into_its_32_characters(
+    key: str, a_message: Callable[..., Message]
+) -> None:
+    topics = {headers(a_message(collapse_key=key + end), "webpush")["Topic"] for end in ("\n", "+")}
+    assert len(topics) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{32}", topic) for topic in topics)
 
 
 def test_the_credential_is_the_service_account_of_the_project(rsa_key: RSAPrivateKey) -> None:

@@ -21,17 +21,21 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def up(home: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command, once its stack is up."""
-    with subprocess.Popen(
+def begun(home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-u", "-m", "deploy.local.up"],
         cwd=home,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+
+
+@pytest.fixture
+def up(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, once its stack is up."""
+    with begun(home) as process:
         await_line(process, "Ready.")
         yield process
         process.kill()
@@ -69,6 +73,17 @@ def test_an_orderly_end_removes_the_settings_and_exits_with_0(
     up.send_signal(ending)
     assert up.wait(LIMIT) == 0
     assert not (home / ".carillon" / "stack.env").exists()
+
+
+def test_a_second_one_in_the_folder_is_refused_and_leaves_the_first_its_settings(
+    home: Path, up: subprocess.Popen[str]
+) -> None:
+    written = (home / ".carillon" / "stack.env").read_text()
+    with begun(home) as second:
+        _, complaint = second.communicate(timeout=LIMIT)
+    assert (second.returncode, up.poll()) == (1, None)
+    assert "Another stack uses" in complaint
+    assert (home / ".carillon" / "stack.env").read_text() == written
 
 
 def test_a_dead_server_ends_it_with_its_name_and_code_1(home: Path, up: subprocess.Popen[str]) -> None:

@@ -64,6 +64,37 @@ def await_line(process: subprocess.Popen[str], sign: str) -> list[str]:
     pytest.fail("".join(heard))
 
 
+STEP = re.compile(
+    r"""\d{4}-\d\d-\d\d\ \d\d:\d\d:\d\d\.\d{3}   # time
+    \ +\+\d+\.\d{3}\ s                           # after it was accepted
+    \ +(?P<step>[a-z]+)
+    (?:\ +(?:push|sms|email)\ +(?P<attempt>\d+)\ +(?P<provider>fcm|twilio|sendgrid))?
+    (?:\ +(?P<reason>\w[\w ()]*))?""",
+    re.VERBOSE,
+)
+"""One line of a trace: a decision about the notification, or a move of one of its deliveries."""
+
+
+def its_trace_tells_every_step_in_time(traced: str) -> None:
+    told, row, _ = traced.partition("\nRow: status SENT, ")
+    assert row, traced
+    _, headings, *lines = told.splitlines()
+    assert headings.split() == ["time", "(UTC)", "after", "step", "channel", "attempt", "provider", "reason"]
+    found = [STEP.fullmatch(line) for line in lines]
+    assert None not in found, traced
+    steps = [step.groupdict() for step in found if step is not None]
+    names = [step["step"] for step in steps]
+    assert "sent" in names, traced
+    assert "routed" in names[: names.index("sent")], traced
+    for step in steps:
+        if step["step"] == "routed":
+            assert re.fullmatch(r"1 delivery|[2-9] deliveries", step["reason"] or ""), traced
+        if step["step"] in ("retrying", "sent"):
+            assert step["provider"], traced
+        if step["step"] == "retrying":
+            assert step["reason"], traced
+
+
 def test_the_demo_ends_by_itself_with_both_sums_closed_and_leaves_nothing(home: Path) -> None:
     # A setting of the shell must not reach the demo: nothing listens there.
     with demo(home, DEMO_SECONDS="8", CARILLON_KAFKA="127.0.0.1:9") as process:
@@ -82,7 +113,7 @@ def test_the_demo_ends_by_itself_with_both_sums_closed_and_leaves_nothing(home: 
         assert f": {reason} " in said
     assert "taken twice under one reference: 0" in said
     assert re.search(r"otp +p50 +\d+ +p90 +\d+ +p99 +\d+", said)
-    assert re.search(r"\b(routed|sent)\b", said.partition("$ carillon trace ")[2]), "the trace has steps"
+    its_trace_tells_every_step_in_time(said.partition("$ carillon trace ")[2])
     assert left(home) == {"keys.env", "lib"}
 
 

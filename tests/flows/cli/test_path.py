@@ -1,13 +1,17 @@
 """From `carillon prefer` and `send` through a running worker to `carillon trace` and `dlq`."""
 
+import json
 import uuid
 from collections.abc import Callable
 
 import pytest
 from click.testing import Result
+from confluent_kafka import Message
 
+from flows.reading import Reader
 from flows.upstream import Upstream
 from schemas import topics
+from schemas.keys import partition_of, user_key
 from schemas.vocabulary import Lane
 
 Carillon = Callable[..., Result]
@@ -68,6 +72,46 @@ def test_count_asks_for_so_many_under_keys_of_their_own(
     carillon: Carillon, prepared: dict[str, str], user: str
 ) -> None:
     assert len({id_ for id_, _ in send(carillon, prepared, user, "--count", "5")}) == 5
+
+
+def test_a_plain_preference_that_another_client_misplaced_is_found_and_lies_sealed_in_its_partition(
+    carillon: Carillon, until: Until, prepared: dict[str, str]
+) -> None:
+    upstream, name, count = Upstream(prepared["CARILLON_KAFKA"]), f"user-{uuid.uuid4().hex}", 8
+    home, places = partition_of(name.encode(), count), []
+    told = {"tenant": "acme", "user_id": name, "version": 1, "addresses": [{"channel": "sms", "address": NUMBER}]}
+    astray = (home + 1) % count
+    upstream.write(
+        topics.PREFERENCES.name, name, json.dumps(told).encode(), lambda m: places.append(m.partition()), astray
+    )
+    upstream.flush()
+    assert places == [astray]
+    [(id_, _)] = send(carillon, prepared, name)
+    until("Row: status SENT", "trace", id_, env=prepared)
+    found = preferences(prepared, name)
+    plain, deleted = [message for message in found if message.key() == name.encode()]
+    (copy,) = [message for message in found if message.key() == user_key("acme", name)]
+    assert (plain.partition(), deleted.partition(), deleted.value()) == (astray, astray, None)
+    assert copy.partition() == home
+    assert NUMBER.encode() not in copy.value()
+
+
+def test_what_carillon_prefer_writes_needs_no_second_writing(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str
+) -> None:
+    [(id_, _)] = send(carillon, prepared, user)
+    until("Row: status SENT", "trace", id_, env=prepared)
+    (written,) = preferences(prepared, user)
+    assert (written.key(), written.partition()) == (user_key("acme", user), partition_of(user.encode(), 8))
+    assert NUMBER.encode() not in written.value()
+
+
+def preferences(prepared: dict[str, str], user: str) -> list[Message]:
+    """Every record of a user on the topic."""
+    reader = Reader(prepared["CARILLON_KAFKA"])
+    found = [m for m in reader.read(reader.partitions(topics.PREFERENCES.name)) if user.encode() in (m.key() or b"")]
+    reader.close()
+    return found
 
 
 def test_an_opt_out_is_told_as_the_reason(

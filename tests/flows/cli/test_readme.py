@@ -12,6 +12,7 @@ from click.testing import Result
 
 from schemas.keys import notification_id
 from schemas.vocabulary import Lane
+from tables.preferences import read
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -30,6 +31,12 @@ def test_the_event_of_the_readme_is_routed_and_sent(
     subprocess.run([sys.executable, "-c", example()], env={**os.environ, **prepared}, check=True, timeout=30)
     id_ = notification_id("acme", Lane.HIGH, "ada", "login-42")
     assert "sent" in until("Row: status SENT", "trace", id_, env=prepared)
+
+
+def test_the_preference_of_the_readme_can_be_read() -> None:
+    [found] = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
+    ada = read(found.encode())
+    assert (ada.user_id, len(ada.addresses), len(ada.opt_outs)) == ("ada", 1, 1)
 
 
 def test_the_readme_names_only_commands_and_targets_that_exist() -> None:

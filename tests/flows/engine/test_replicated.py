@@ -15,16 +15,17 @@ from flows.cluster import Cluster
 from flows.engine.replicated import Replicated
 from schemas.sealing import KeyRing
 from schemas.topics import Cleanup, Topic
-from tables.table import Kind, Table
+from tables.table import Fold, Kind, Table
 from tests.conftest import LIB
 from tests.flows.engine.conftest import eventually
 
 RING = KeyRing({1: bytes(32)}, bytes(32))
+AS_IT_IS = Fold[bytes | None](lambda source: (source.key, source.value), lambda value, standing, ring: value)
 
 
 def table(topic: str) -> Table:
     source = Topic(topic, "key", None, retention_s=None, cleanup=Cleanup.COMPACT)
-    return Table("small", Kind.REPLICATED, source=source, fold=lambda key, value, ring: (key, value))
+    return Table("small", Kind.REPLICATED, source=source, fold=AS_IT_IS)
 
 
 @pytest.fixture
@@ -128,10 +129,11 @@ from flows.engine.replicated import Replicated
 from flows.logs import configure
 from schemas.sealing import KeyRing
 from schemas.topics import Topic
-from tables.table import Kind, Table
+from tables.table import Fold, Kind, Table
 
 configure()
-table = Table("small", Kind.REPLICATED, source=Topic("not-there", "key", None), fold=lambda key, value, ring: None)
+fold = Fold(lambda source: None, lambda said, standing, ring: standing)
+table = Table("small", Kind.REPLICATED, source=Topic("not-there", "key", None), fold=fold)
 Replicated(table, pathlib.Path({str(tmp_path)!r}), {kafka!r}, KeyRing({{1: bytes(32)}}, bytes(32))).start()
 time.sleep(20)
 """

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
@@ -16,7 +17,7 @@ from flows.engine.store import Store
 from schemas.errors import EngineBroken
 from schemas.sealing import KeyRing
 from schemas.topics import Topic
-from tables.table import Fold
+from tables.table import Fold, Source
 
 RING = KeyRing({1: bytes(32)}, bytes(32))
 
@@ -42,7 +43,7 @@ class Logged:
         self._producer.produce(self.name, value, key, 0, timestamp=int((at_s or time.time()) * 1000))
         assert self._producer.flush(10) == 0
 
-    def restore(self, fold: Fold | None = None, cancelled: Callable[[], bool] = lambda: False) -> bool:
+    def restore(self, fold: Fold[Any] | None = None, cancelled: Callable[[], bool] = lambda: False) -> bool:
         log = Log(self.name, 0, self.store, fold)
         counted = lambda topic, entries: self.counted.append(entries)  # noqa: E731
         return restore(self.brokers, [log], RING, self.left.append, counted, cancelled)
@@ -116,14 +117,29 @@ def test_source_records_are_folded_into_entries_and_those_of_no_use_left_out(log
     logged.record(b"b", b"useless")
     logged.record(b"c", b"1")
     logged.record(b"c", None)
-
-    def fold(key: bytes, value: bytes | None, ring: KeyRing) -> tuple[bytes, bytes | None] | None:
-        assert ring is RING
-        return None if value == b"useless" else (b"folded " + key, value)
-
-    logged.restore(fold)
+    logged.restore(Fold(folded, lambda value, standing, ring: value))
     assert logged.store.get_many([b"folded a", b"folded b", b"folded c"]) == [b"1", None, None]
-    assert logged.store.offset() == 4
+    assert (logged.store.offset(), logged.counted) == (4, [3])
+
+
+def folded(source: Source) -> tuple[bytes, bytes | None] | None:
+    assert (source.partition, source.partitions) == (0, 1)
+    assert abs(source.at_ms / 1000 - time.time()) < 60
+    return None if source.value == b"useless" else (b"folded " + source.key, source.value)
+
+
+def added(value: bytes | None, standing: bytes | None, ring: KeyRing) -> bytes | None:
+    """Appends, but for what stands already."""
+    assert ring is RING
+    return standing if standing is not None and (value or b"") in standing else (standing or b"") + (value or b"")
+
+
+def test_a_fold_is_told_the_entry_that_stands_in_the_store_or_since_this_batch(logged: Logged) -> None:
+    logged.store.write({b"folded a": b"0", b"folded b": b"0"}, 0)
+    for key, value in ((b"a", b"1"), (b"a", b"2"), (b"b", b"0"), (b"c", b"3"), (b"a", b"1"), (b"c", b"4")):
+        logged.record(key, value)
+    logged.restore(Fold(folded, added))
+    assert logged.store.get_many([b"folded a", b"folded b", b"folded c"]) == [b"012", b"0", b"34"]
 
 
 def test_entries_go_where_the_time_of_their_record_says(kafka: str, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import pytest
 from flows.engine.store import Store
 from flows.engine.tables import FlowTables, View
 from schemas.topics import Topic
-from tables.table import DictEntries, Kind, Table
+from tables.table import DictEntries, Fold, Kind, Table
 
 LOG = "carillon-flow-own-changelog"
 OWN = Table("own", Kind.CHANGELOGGED, keep_s=3600)
-SOURCE = Table("source", Kind.SOURCE_BACKED, source=Topic("the.source", "key", None), fold=lambda key, value, _: None)
-EVERYWHERE = Table("everywhere", Kind.REPLICATED, source=Topic("small", "key", None), fold=lambda key, value, _: None)
+NOTHING = Fold[None](lambda source: None, lambda said, standing, ring: standing)
+SOURCE = Table("source", Kind.SOURCE_BACKED, source=Topic("the.source", "key", None), fold=NOTHING)
+EVERYWHERE = Table("everywhere", Kind.REPLICATED, source=Topic("small", "key", None), fold=NOTHING)
 
 
 @pytest.fixture

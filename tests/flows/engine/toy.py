@@ -29,7 +29,7 @@ from flows.engine.watchdog import Watchdog
 from schemas.sealing import KeyRing
 from schemas.topics import Cleanup, Topic, changelog
 from schemas.vocabulary import Lane
-from tables.table import Kind, Table
+from tables.table import Fold, Kind, Table
 
 RING = KeyRing({1: bytes(32)}, bytes(32))
 TALLY = Table("tally", Kind.CHANGELOGGED, keep_s=3600)
@@ -142,7 +142,8 @@ class Work:
 def flow(toy: str, worker: str, journal: Path) -> Flow:
     """The flow of a toy."""
     work = Work(toy, worker, journal)
-    side = Table("side", Kind.SOURCE_BACKED, source=work.names.side, fold=lambda key, value, ring: (key, value))
+    as_it_is = Fold[bytes | None](lambda source: (source.key, source.value), lambda value, standing, ring: value)
+    side = Table("side", Kind.SOURCE_BACKED, source=work.names.side, fold=as_it_is)
     lane = Lane(os.environ.get("TOY_LANE", "high"))
     return Flow(
         name=toy,

@@ -1,0 +1,207 @@
+"""remember beside a model of its topic: in any order, the running table, the restored and the compacted one agree."""
+
+from collections import defaultdict
+from itertools import permutations
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.remember import remember
+from agents.stage import Outbox
+from schemas import topics
+from schemas.keys import partition_of, user_key
+from schemas.records import Preference, encode
+from tables.preferences import TABLE, unpack
+from tables.table import DictEntries, Source
+from tests.agents.world import NOW, PHONE, RING, Record
+
+PARTITIONS = 2
+HOME = partition_of(b"anna", PARTITIONS)
+ANNA = user_key("shop", "anna")
+Asked = tuple[bytes, bytes | None, int]
+"""Key, value and partition of what a producer writes."""
+
+
+def asked(version: int, category: str, key: bytes = b"anna", place: int = HOME, tenant: str = "shop") -> Asked:
+    """A preference that can be told by what it refuses."""
+    told = {"addresses": [{"channel": "sms", "address": PHONE}], "opt_outs": [{"category": category}], "locale": "de"}
+    if key == ANNA:
+        del told["addresses"]
+    body = {"tenant": tenant, "user_id": "anna", "version": version, **told}
+    return key, encode(msgspec.convert(body, Preference)), place
+
+
+class Log:
+    """The topic and the lane that tells; the broker's clock moves on with every record."""
+
+    def __init__(self) -> None:
+        self.parts: list[list[Record]] = [[] for _ in range(PARTITIONS)]
+        self.tables = [{"preferences": DictEntries()} for _ in range(PARTITIONS)]
+        self.told: list[bytes] = []
+        self._at = [0] * PARTITIONS
+        self._clock = 0
+
+    def append(self, key: bytes | None, value: bytes | None, place: int) -> None:
+        self._clock += 1
+        self.parts[place].append(Record("preferences", place, len(self.parts[place]), NOW + self._clock, key, value))
+
+    def work(self, place: int, most: int) -> bool:
+        """One batch of one partition. False if there was nothing left."""
+        batch = self.parts[place][self._at[place] : self._at[place] + most]
+        self._at[place] += len(batch)
+        outbox = Outbox()
+        remember(RING, lambda: NOW, PARTITIONS, tell=True)(batch, self.tables[place], outbox)
+        for topic, key, value, to, _ in outbox.records:
+            if topic == topics.PREFERENCES.name:
+                self.append(key, value, to)
+            else:
+                self.told.append(value or b"")
+        return bool(batch)
+
+    def drain(self, most: int = 3) -> "Log":
+        for _ in range(200):
+            if not any([self.work(place, most) for place in range(PARTITIONS)]):
+                return self
+        pytest.fail("it never ends: a copy is copied again")
+
+    def running(self, place: int = HOME) -> dict[bytes, Any]:
+        return meaning(self.tables[place]["preferences"])
+
+
+def compacted(log: list[Record]) -> list[Record]:
+    """The last record of each key; a deleted key leaves nothing."""
+    last = {record.key: record for record in log}
+    return sorted((r for r in last.values() if r.value is not None), key=lambda record: record.offset)
+
+
+def restored(log: list[Record], standing: dict[bytes, bytes] | None = None) -> dict[bytes, Any]:
+    """The table that a restore from these records makes, on top of what a store may hold already."""
+    assert TABLE.fold is not None
+    entries = dict(standing or {})
+    for record in log:
+        source = Source(record.key or b"", record.value, record.timestamp, record.partition, PARTITIONS)
+        if (found := TABLE.fold.read(source)) is not None:
+            entry = TABLE.fold.after(found[1], entries.get(found[0]), RING)
+            assert entry is not None
+            entries[found[0]] = entry
+    return meaning(entries)
+
+
+def meaning(entries: dict[bytes, bytes]) -> dict[bytes, Any]:
+    """Entries without their seals, which differ from one to the next."""
+    found = {key: unpack(entry) for key, entry in entries.items()}
+    return {
+        key: (e.version, e.accepted_ms, [(r.channel, r.hash) for r in e.reaches], e.opted_out, e.rest)
+        for key, e in found.items()
+    }
+
+
+def check(log: Log) -> None:
+    for place in range(PARTITIONS):
+        whole, running = log.parts[place], log.running(place)
+        assert restored(whole) == running
+        assert restored(compacted(whole)) == running
+        for start in range(0, len(whole), 3):
+            assert restored(whole[start:], log.tables[place]["preferences"]) == running, "a store ahead of its log"
+
+
+def refused(log: Log, key: bytes = ANNA) -> list[str]:
+    found: list[str] = log.running()[key][3]
+    return found
+
+
+WAYS = [
+    [asked(1, "a"), asked(2, "b"), asked(3, "c"), asked(2, "d")],
+    [asked(1, "a", ANNA), asked(2, "b", ANNA), asked(3, "c", ANNA), asked(3, "d", ANNA)],
+    [asked(1, "a", place=1 - HOME), asked(2, "b"), asked(3, "c", place=1 - HOME), asked(1, "d", ANNA)],
+    [asked(2, "a", ANNA, 1 - HOME), asked(1, "b", b"x"), asked(2, "c", b"y", 1 - HOME), asked(2, "d")],
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("most", [1, 3, 50])
+def test_in_any_order_the_greatest_version_holds_in_running_restored_and_compacted_tables(
+    way: list[Asked], most: int
+) -> None:
+    highest = max(msgspec.json.decode(value)["version"] for _, value, _ in way)
+    for order in permutations(way):
+        log = Log()
+        for record in order:
+            log.append(*record)
+        log.drain(most)
+        check(log)
+        assert log.running()[ANNA][0] == highest
+        of_highest = [value for _, value, _ in order if msgspec.json.decode(value)["version"] == highest]
+        assert refused(log) == [f"*/{msgspec.json.decode(of_highest[-1])['opt_outs'][0]['category']}"]
+
+
+def test_two_tenants_with_one_user_id_both_survive_compaction_in_any_order() -> None:
+    records = [asked(n, f"{tenant}{n}", tenant=tenant) for tenant in ("shop", "bank") for n in (1, 2)]
+    for order in permutations(records):
+        log = Log()
+        for record in order:
+            log.append(*record)
+        log.drain()
+        check(log)
+        found = restored(compacted(log.parts[HOME]))
+        assert {key: entry[3] for key, entry in found.items()} == {
+            ANNA: ["*/shop2"],
+            user_key("bank", "anna"): ["*/bank2"],
+        }
+
+
+def test_nothing_that_a_producer_wrote_in_plain_text_is_left_by_compaction() -> None:
+    log = Log()
+    for way in WAYS:
+        for record in way:
+            log.append(*record)
+    log.drain()
+    kept = [record for part in log.parts for record in compacted(part)]
+    assert [record.key for record in kept] == [ANNA]
+    assert not [record for record in kept if PHONE.encode() in (record.value or b"")]
+
+
+def test_each_change_is_told_once() -> None:
+    log = Log()
+    for number, place in enumerate((HOME, 1 - HOME, HOME)):
+        log.append(*asked(number, f"c{number}", place=place))
+        log.drain()
+    told = [msgspec.json.decode(value) for value in log.told]
+    assert [suppression["key"].rpartition("\x1f")[2] for suppression in told] == ["c0", "c1", "c2"]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.builds(
+            asked,
+            st.integers(0, 3),
+            st.sampled_from("abcd"),
+            st.sampled_from([b"anna", ANNA, b"x"]),
+            st.sampled_from([0, 1]),
+            st.sampled_from(["shop", "bank"]),
+        ),
+        st.tuples(st.sampled_from([0, 1]), st.integers(1, 4)),
+        st.tuples(st.sampled_from([b"anna", ANNA]), st.sampled_from([None, b"{"]), st.sampled_from([0, 1])),
+    ),
+    max_size=16,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS)
+def test_whatever_is_written_and_read_when_the_tables_agree(steps: list[Any]) -> None:
+    log, asked_of = Log(), defaultdict[bytes, list[int]](list)
+    for step in steps:
+        if len(step) == 2:
+            log.work(*step)
+        else:
+            log.append(*step)
+            if step[1] not in (None, b"{"):
+                body = msgspec.json.decode(step[1])
+                asked_of[user_key(body["tenant"], "anna")].append(body["version"])
+    log.drain()
+    check(log)
+    assert {key: entry[0] for key, entry in log.running().items()} == {k: max(v) for k, v in asked_of.items()}
