@@ -12,6 +12,7 @@ Consumer.on_partitions_revoked / _assigned       handed to the engine whole
 Consumer._drain_messages, wait_empty, commit     the engine fetches, drains and commits
 aiokafka Fetcher.fetched_records, ._subscriptions,
   ._fetch_min_bytes, ._fetch_max_wait_ms         batches straight from the fetcher, gathered by the broker
+aiokafka PartitionRecords._consumer_record       a record is seven fields that the collector need not trace
 aiokafka Coordinator.check_errors,
   .fetch_committed_offsets                       errors that aiokafka parks are raised; committed offsets in one call
 
@@ -20,11 +21,13 @@ aiokafka Coordinator.check_errors,
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import faust
+import msgspec
 from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import BootStrategy
@@ -44,6 +47,27 @@ _IDLE_WAIT_MS = 500
 
 _NOBODY = TopicPartition("", -1)
 T = TypeVar("T")
+
+
+class Fetched(msgspec.Struct, gc=False):
+    """A record as it was fetched: what a stage sees as its input."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def _fetched(_: PartitionRecords, place: TopicPartition, record: Any) -> Fetched:
+    return Fetched(
+        place.topic, place.partition, record.offset, record.timestamp, record.key, record.value, record.headers
+    )
+
+
+PartitionRecords._consumer_record = _fetched
 
 
 class Owner(Protocol):

@@ -23,7 +23,7 @@ from mode.threads import ServiceThread
 
 from flows.engine.flow import Flow
 from flows.engine.process import Host, app_of
-from flows.engine.seams import BatchConsumer, BatchTransport, Boot, EngineApp, NoTables, Thread
+from flows.engine.seams import BatchConsumer, BatchTransport, Boot, EngineApp, Fetched, NoTables, Thread
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane
 from tests.flows.engine.conftest import Toy
@@ -188,6 +188,7 @@ async def test_a_real_fetch_brings_only_what_is_asked_for_and_a_seek_brings_it_a
     fetcher = consumer._fetcher
     with fetcher._subscriptions.fetch_context():
         found = await fetcher.fetched_records({TopicPartition("", -1), first}, timeout=10, max_records=4)
+        assert {type(record) for record in found[first]} == {Fetched}
         assert {place: [r.offset for r in records] for place, records in found.items()} == {first: [0, 1, 2, 3]}
         consumer.seek(first, 2)
         again = await fetcher.fetched_records({first}, timeout=10, max_records=100)
