@@ -132,14 +132,18 @@ class Thread(driver.AIOKafkaConsumerThread):
             with fetcher._subscriptions.fetch_context():
                 records = await fetcher.fetched_records(self.wanted, timeout=_POLL_S, max_records=FETCH_RECORDS)
             if records:
-                rate += 1
+                rate += sum(map(len, records.values()))
                 self.handed += 1
                 loop.call_soon_threadsafe(self.owner.receive, records)
 
     def _tune(self, fetcher: Any, rate: int) -> None:
-        """Under load let the broker gather; when quiet let it answer at the first byte."""
+        """Under load let the broker gather; when quiet let it answer at the first byte.
+
+        Load is records a second, of which every second wait brings one: fetches would be fewer when the machine is
+        slow, and to gather less is then the wrong answer.
+        """
         owner = self.owner
-        gather = rate * owner.fetch_max_wait_ms > 700
+        gather = rate * owner.fetch_max_wait_ms > 500
         fetcher._fetch_min_bytes = owner.fetch_min_bytes if gather else 1
         fetcher._fetch_max_wait_ms = owner.fetch_max_wait_ms if gather else _IDLE_WAIT_MS
 
