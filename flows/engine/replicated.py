@@ -18,10 +18,31 @@ from schemas.sealing import KeyRing
 from tables.table import Table
 
 _FETCH = 2_000
+_FILTER_BITS = 1 << 24
+"""2 MiB: of a million keys, one absent key in seventeen costs a read all the same."""
+
+
+class KeyFilter:
+    """Which keys may be there, a bit for each hash: most that are asked for never were, and need no read."""
+
+    __slots__ = ("_bits",)
+
+    def __init__(self) -> None:
+        self._bits = bytearray(_FILTER_BITS // 8)
+
+    def add(self, key: bytes) -> None:
+        """From now on `key` may be there."""
+        place = hash(key) % _FILTER_BITS
+        self._bits[place >> 3] |= 1 << (place & 7)
+
+    def may_hold(self, key: bytes) -> bool:
+        """False only for a key that was never added."""
+        place = hash(key) % _FILTER_BITS
+        return bool(self._bits[place >> 3] >> (place & 7) & 1)
 
 
 class Replicated:
-    """A whole table in one process. Reads cost a RocksDB multi-get; a stage cannot write to it."""
+    """A whole table in one process. A key that is there costs a RocksDB read; a stage cannot write to it."""
 
     def __init__(self, table: Table, folder: Path, brokers: str, ring: KeyRing) -> None:
         assert table.source is not None, "a replicated table is folded from a topic"
@@ -30,6 +51,7 @@ class Replicated:
         self._topic, self._fold, self._ring = table.source.name, table.fold, ring
         self._brokers = brokers
         self._store = Store(folder / "replicated" / table.name, None, time.time())
+        self._filter = KeyFilter()
         self._whole = threading.Event()
         self._stopping = threading.Event()
         self._current_at = 0.0
@@ -60,11 +82,7 @@ class Replicated:
 
     def get(self, key: bytes, /) -> bytes | None:
         """The entry under `key` now."""
-        return self._store.get_many([key])[0]
-
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The entries under `keys` now."""
-        return self._store.get_many(keys)
+        return self._store.get_many([key])[0] if self._filter.may_hold(key) else None
 
     def __setitem__(self, key: bytes, entry: bytes, /) -> None:
         raise TypeError(f"{self.table.name} is replicated: write a record to {self._topic} instead")
@@ -111,7 +129,10 @@ class Replicated:
             elif not error.retriable():
                 raise CarillonError(error.str())
         if records:
-            changes, _ = fold_over(self._fold, records, partitions, self._store, self._ring)
+            changes, told = fold_over(self._fold, records, partitions, self._store, self._ring)
+            # Of what changes nothing too: it may stand in the store since an earlier process.
+            for key in told:
+                self._filter.add(key)
             self._store.write(changes)
 
     def _cut_off(self, error: KafkaError) -> None:

@@ -138,18 +138,18 @@ def _apply(
             log.store.load(entries, log.at)
             restored(log.topic, len(entries))
         else:
-            changes, said = fold_over(log.fold, group, log.partitions, log.store, ring)
+            changes, told = fold_over(log.fold, group, log.partitions, log.store, ring)
             log.store.write(changes, log.at)
-            restored(log.topic, said)
+            restored(log.topic, len(told))
     _skip_to_ends(ends, pending)
 
 
 def fold_over(
     fold: Fold[Any], messages: Iterable[Message], partitions: int, store: Store, ring: KeyRing
-) -> tuple[dict[bytes, bytes | None], int]:
+) -> tuple[dict[bytes, bytes | None], list[bytes]]:
     """Fold records of a topic over the entries that stand in `store`, read in one multi-get.
 
-    Returns what changes, None for an entry that goes, and how many records said something.
+    Returns what changes, None for an entry that goes, and the key that each record said something about.
     """
     read, after = fold.read, fold.after
     told = [found for message in messages if (found := read(_source(message, partitions))) is not None]
@@ -161,7 +161,7 @@ def fold_over(
         entry = after(said, before, ring)
         if entry is not before:
             standing[key] = changes[key] = entry
-    return changes, len(told)
+    return changes, [key for key, _ in told]
 
 
 def _source(message: Message, partitions: int) -> Source:

@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from deploy.local.stack import Stack
 from flows.cluster import Cluster
-from flows.engine.replicated import Replicated
+from flows.engine.replicated import KeyFilter, Replicated
 from schemas.sealing import KeyRing
 from schemas.topics import Cleanup, Topic
 from tables.table import Fold, Kind, Table
@@ -20,7 +20,9 @@ from tests.conftest import LIB
 from tests.flows.engine.conftest import eventually
 
 RING = KeyRing({1: bytes(32)}, bytes(32))
-AS_IT_IS = Fold[bytes | None](lambda source: (source.key, source.value), lambda value, standing, ring: value)
+AS_IT_IS = Fold[bytes | None](
+    lambda source: (source.key, source.value), lambda value, standing, ring: standing if value == standing else value
+)
 
 
 def table(topic: str) -> Table:
@@ -67,7 +69,7 @@ def test_it_is_whole_once_every_partition_was_read_to_its_end(kafka: str, topic:
     write(kafka, topic, {b"k%d" % number: b"v%d" % number for number in range(3_000)})
     found = follow(kafka, topic)
     assert found.wait_whole(20)
-    assert found.get_many([b"k0", b"k2999", b"none"]) == [b"v0", b"v2999", None]
+    assert [found.get(key) for key in (b"k0", b"k2999", b"none")] == [b"v0", b"v2999", None]
     assert found.get(b"k77") == b"v77"
     assert found.entries() == 3_000
 
@@ -83,6 +85,24 @@ def test_a_change_is_seen_within_a_second_without_loading(kafka: str, topic: str
     eventually(lambda: found.get(b"k") == b"1", 2.0)
     write(kafka, topic, {b"k": None})
     eventually(lambda: found.get(b"k") is None, 2.0)
+
+
+def test_what_stood_in_the_store_before_a_start_is_found_after_it(kafka: str, topic: str, follow: Follow) -> None:
+    write(kafka, topic, {b"k": b"1"})
+    first = follow(kafka, topic)
+    assert first.wait_whole(20)
+    first.stop()
+    again = follow(kafka, topic)
+    assert again.wait_whole(20)
+    assert again.get(b"k") == b"1"
+
+
+def test_the_filter_knows_every_key_that_was_added_and_hardly_another() -> None:
+    keys = KeyFilter()
+    for number in range(100_000):
+        keys.add(b"there-%d" % number)
+    assert all(keys.may_hold(b"there-%d" % number) for number in range(100_000))
+    assert sum(keys.may_hold(b"absent-%d" % number) for number in range(100_000)) < 1_500
 
 
 def test_a_stage_cannot_write_to_it(kafka: str, topic: str, follow: Follow) -> None:
