@@ -77,6 +77,8 @@ class Deliver:
                     return Later(index, now + TEMPLATE_WAIT_MS)
                 self._go(record, delivery, template, tables, outbox, now)
             elif verdict is Verdict.REPLAY and latest is not None:
+                # A process that was killed may have left it on its disk alone: written again, it is logged.
+                tables["attempts"][key_of(delivery)] = pack(latest)
                 follow(outbox, self._lane, delivery, latest, now)
             elif verdict is Verdict.UNKNOWN and latest is not None:
                 note(latest, CUT_OFF, latest.started_ms, delivery.tried)

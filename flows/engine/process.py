@@ -125,8 +125,8 @@ class Process:
         log.info("process_started", extra={"flows": [e.flow.name for e in self.engines], "metrics_port": port})
         await self._stop.wait()
         self.watchdog.stop()
-        beats.cancel()
         await self._end()
+        beats.cancel()
 
     async def _beat(self) -> None:
         while True:

@@ -51,9 +51,12 @@ class Tenure:
         self._brokers, self._ring, self._meters, self._pool = brokers, ring, meters, pool
         self.parts: dict[tuple[str, int], Partition] = {}
         self.ready = False
+        self._bound = False
+        """Whether partitions are being taken over, held, or let go: somebody else's they must not be meanwhile."""
         self.progress_at = time.monotonic()
         self._generation = 0
         self._taking: asyncio.Task[None] | None = None
+        self._letting_go = asyncio.Lock()
         self._committing: asyncio.Task[None] | None = None
         self._beat_at = time.monotonic()
 
@@ -69,7 +72,7 @@ class Tenure:
         would be done twice. Asked before every side effect, since work that was queued runs before the next beat.
         """
         still_s = time.monotonic() - self._beat_at
-        if self.parts and still_s > self._flow.session_s - HEARTBEAT_S:
+        if self._bound and still_s > self._flow.session_s - HEARTBEAT_S:
             die(f"{self._flow.name} stood still for {still_s:.1f} s: its partitions may have another owner")
 
     def holds(self, part: Partition) -> bool:
@@ -90,6 +93,7 @@ class Tenure:
     def take(self, assigned: set[TP]) -> None:
         """Partitions are ours: restore their tables and read on, in the background."""
         self._generation += 1
+        self._bound = True
         loop = asyncio.get_running_loop()
         self._taking = loop.create_task(self._take(assigned, self._generation))
         if self._committing is None:
@@ -162,15 +166,22 @@ class Tenure:
     # -- letting go ------------------------------------------------------------------------------------------------
 
     async def release(self) -> None:
-        """Everything is revoked: start nothing, drain what is under way, commit, and own nothing any more."""
+        """Everything is revoked: start nothing, drain what is under way, commit, and own nothing any more.
+
+        A rebalance that comes while the process is ending waits for the same drain.
+        """
         self.ready = False
         self._generation += 1
-        if self._taking is not None:
-            await asyncio.wait({self._taking})
-            self._taking = None
-        held, self.parts = list(self.parts.values()), {}
-        if not held:
-            return
+        async with self._letting_go:
+            if self._taking is not None:
+                await asyncio.wait({self._taking})
+                self._taking = None
+            held, self.parts = list(self.parts.values()), {}
+            if held:
+                await self._let_go(held)
+            self._bound = False
+
+    async def _let_go(self, held: list[Partition]) -> None:
         for part in held:
             part.closing = True
         self.want()

@@ -1,5 +1,6 @@
 """deliver: what may go is announced durably before its call; everything else ends, waits or goes back, and says so."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from schemas.records import Delivery
 from schemas.vocabulary import Lane, MessageClass, Reason
 from tables import suppressions
 from tables.attempts import State
+from tables.table import DictEntries
 from tests.agents.world import (
     DAY,
     NOW,
@@ -161,6 +163,27 @@ def test_a_replay_says_again_exactly_what_followed_and_makes_no_call(kind: Messa
     assert sorted(again.records) == sorted(followed.records)
     assert again.records != []
     assert delivering.latest(delivery) == before
+
+
+class Logged(DictEntries):
+    """A table that says what was written to it, which is what its changelog gets."""
+
+    def __init__(self, entries: Mapping[bytes, bytes]) -> None:
+        super().__init__(entries)
+        self.writes: dict[bytes, bytes] = {}
+
+    def __setitem__(self, key: bytes, entry: bytes, /) -> None:
+        super().__setitem__(key, entry)
+        self.writes[key] = entry
+
+
+def test_a_replay_writes_its_entry_again_since_a_killed_process_may_not_have_logged_it() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    delivering.attempt(delivery, SENT, 5)
+    known = dict(delivering.world.tables["attempts"])
+    delivering.world.tables["attempts"] = entries = Logged(known)
+    delivering.run(delivered(delivery, 5))
+    assert entries.writes == known
 
 
 def test_the_next_attempt_goes_after_a_retryable_outcome_and_only_then() -> None:
