@@ -9,6 +9,7 @@ from agents.stage import Input, Outbox, Tables
 from schemas.errors import Malformed
 from schemas.keys import user_key
 from schemas.records import Preference, Status
+from schemas.vocabulary import RANK
 from tables.preferences import read
 from tables.progress import Row, fold, pack, unpack
 
@@ -44,10 +45,14 @@ def record(clock: Callable[[], int]) -> Callable[[Sequence[Input], Tables, Outbo
         for status in statuses:
             key = status.notification_id.encode()
             entry = progress.get(key)
-            row = fold(unpack(entry) if entry is not None else None, status)
+            before = unpack(entry) if entry is not None else None
+            row = fold(before, status)
+            if row is None and status.step in RANK:
+                # Perhaps a replay: the process that folded it first may not have lived to log it or to write the row.
+                row = before
             if row is not None:
                 progress[key] = pack(row)
-                forgotten = entry is None and now - status.accepted_ms > FOLD_FOR_MS
+                forgotten = (entry is None or row is before) and now - status.accepted_ms > FOLD_FOR_MS
                 changed[key] = Write(row, forgotten)
         for write in changed.values():
             outbox.call(write)

@@ -34,13 +34,13 @@ class Outside:
     """What a flow does outside Kafka, once what it announced is durable.
 
     `perform` does one piece of work, given the replicated tables, and returns its result; it never raises for what the
-    outside does. `abandon` says what is known of a piece that was cut off or (started: False) never begun. `settle` is
-    a stage over results instead of records.
+    outside does. `abandon` says what is known of a piece that was cut off or (started: False) never begun; None leaves
+    its records uncommitted, for the next owner to do. `settle` is a stage over results instead of records.
     """
 
     window: int
     perform: Callable[[Work, Tables], Awaitable[Result]]
-    abandon: Callable[[Work, bool], Result]
+    abandon: Callable[[Work, bool], Result | None]
     settle: Callable[[Sequence[Result], Tables, Outbox], None]
     start: Callable[[], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None

@@ -71,7 +71,7 @@ class Calls:
         loop = asyncio.get_running_loop()
         for work in works:
             if part.closing:
-                self._finished(announced, self._outside.abandon(work, False))
+                self._cut_off(announced, work, started=False)
                 continue
             task: asyncio.Task[object] = loop.create_task(self._perform(work))
             self._under_way[task] = (announced, work)
@@ -83,11 +83,18 @@ class Calls:
     def _ended(self, task: "asyncio.Task[object]") -> None:
         announced, work = self._under_way.pop(task)
         if task.cancelled():
-            self._finished(announced, self._outside.abandon(work, True))
+            self._cut_off(announced, work, started=True)
         elif (error := task.exception()) is not None:
             die("a call outside raised: it must return a result for whatever happens", error)
         else:
             self._finished(announced, task.result())
+
+    def _cut_off(self, announced: _Announced, work: object, *, started: bool) -> None:
+        result = self._outside.abandon(work, started)
+        if result is None:
+            self._free(1)
+        else:
+            self._finished(announced, result)
 
     def _finished(self, announced: _Announced, result: object) -> None:
         self._results.setdefault(id(announced.part), []).append((announced, result))

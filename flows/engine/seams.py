@@ -21,11 +21,10 @@ aiokafka Coordinator.check_errors,
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
 import faust
-import msgspec
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -35,6 +34,7 @@ from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from flows.engine.fetched import fetched
 from flows.engine.stop import die
 from schemas.errors import EngineBroken
 
@@ -47,27 +47,7 @@ _IDLE_WAIT_MS = 500
 
 _NOBODY = TopicPartition("", -1)
 T = TypeVar("T")
-
-
-class Fetched(msgspec.Struct, gc=False):
-    """A record as it was fetched: what a stage sees as its input."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
-
-def _fetched(_: PartitionRecords, place: TopicPartition, record: Any) -> Fetched:
-    return Fetched(
-        place.topic, place.partition, record.offset, record.timestamp, record.key, record.value, record.headers
-    )
-
-
-PartitionRecords._consumer_record = _fetched
+PartitionRecords._consumer_record = fetched
 
 
 class Owner(Protocol):
@@ -137,12 +117,9 @@ class Thread(driver.AIOKafkaConsumerThread):
                 loop.call_soon_threadsafe(self.owner.receive, records)
 
     def _tune(self, fetcher: Any, rate: int) -> None:
-        """Under load let the broker gather; when quiet let it answer at the first byte.
-
-        Load is records a second, of which every second wait brings one: fetches would be fewer when the machine is
-        slow, and to gather less is then the wrong answer.
-        """
+        """Under load let the broker gather; when quiet let it answer at the first byte."""
         owner = self.owner
+        # Records a second, not fetches: a machine without room fetches less often, and must not gather less for it.
         gather = rate * owner.fetch_max_wait_ms > 500
         fetcher._fetch_min_bytes = owner.fetch_min_bytes if gather else 1
         fetcher._fetch_max_wait_ms = owner.fetch_max_wait_ms if gather else _IDLE_WAIT_MS
@@ -198,9 +175,8 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def commit_now(self, offsets: Mapping[tuple[str, int], int]) -> bool:
         """Commit; False if it was refused and should be tried again (runs in the client's loop)."""
         consumer = self._ensure_consumer()
-        held = consumer.assignment()
-        wanted = {TopicPartition(*place): OffsetAndMetadata(offset, "") for place, offset in offsets.items()}
-        wanted = {place: offset for place, offset in wanted.items() if place in held}
+        given, held = ((TopicPartition(*place), offset) for place, offset in offsets.items()), consumer.assignment()
+        wanted = {place: OffsetAndMetadata(offset, "") for place, offset in given if place in held}
         if not wanted:
             return False
         try:

@@ -1,6 +1,7 @@
 """Calls outside, on a loop, with settling and durability played by the test."""
 
 import asyncio
+import dataclasses
 import subprocess
 import sys
 import time
@@ -122,6 +123,20 @@ async def test_a_drain_waits_for_what_ends_in_time_and_cuts_off_the_rest() -> No
     assert 0.14 < time.monotonic() - began < 1.0
     assert sorted(stand.results, key=str) == [("never", "cut"), (0.02, "ended")]
     assert stand.calls.in_flight == 0
+
+
+async def test_work_that_is_given_up_without_a_result_stays_undone_and_takes_no_room() -> None:
+    stand = Stand(window=2)
+    stand.calls._outside = dataclasses.replace(stand.calls._outside, abandon=lambda work, started: None)
+    cut = stand.announce("never")
+    stand.part.closing = True
+    await stand.calls.drain(time.monotonic() + 0.05)
+    never_begun = stand.announce(0.0)
+    await asyncio.sleep(0.02)
+    assert (stand.done, stand.results) == ([], [])
+    assert await stand.calls.room() == 2
+    assert cut is not never_begun
+    assert stand.part.frontier.position == 0, "what is open is not committed"
 
 
 async def test_a_drain_with_nothing_under_way_takes_no_time() -> None:

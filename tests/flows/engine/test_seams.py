@@ -21,9 +21,10 @@ from faust.transport.consumer import Consumer, ConsumerThread
 from faust.transport.drivers import aiokafka as driver
 from mode.threads import ServiceThread
 
+from flows.engine.fetched import Fetched
 from flows.engine.flow import Flow
 from flows.engine.process import Host, app_of
-from flows.engine.seams import BatchConsumer, BatchTransport, Boot, EngineApp, Fetched, NoTables, Thread
+from flows.engine.seams import BatchConsumer, BatchTransport, Boot, EngineApp, NoTables, Thread
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane
 from tests.flows.engine.conftest import Toy

@@ -1,0 +1,196 @@
+"""The engine's guards, taken away one at a time: a simulation that does not miss them proves nothing.
+
+Each mutation stands for a trap of the engine's table, or for a rule of delivery. It gives what is replaced while seeds
+are played.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import agents.dedup
+import agents.deliver
+import flows.engine.tenure
+from agents.stage import Input, Later, Outbox, Tables
+from flows.engine.engine import Engine
+from flows.engine.frontier import Frontier, Span
+from flows.engine.outside import Calls
+from flows.engine.partition import Partition, Verdict
+from flows.engine.restore import Log, restore
+from flows.engine.seams import Thread
+from flows.engine.tenure import Tenure
+from tables.attempts import Attempt, judge
+from tables.attempts import Verdict as Judged
+from tables.dedup import unpack
+from tests.simulation.staging import Wanted
+
+Mutation = Callable[[], list[Wanted]]
+
+
+def no_seek_at_an_assignment() -> list[Wanted]:
+    """The client reads on from wherever it stands."""
+    seek = Tenure.read_from_next
+
+    def read_from_next(self: Tenure, part: Partition) -> None:
+        if self.ready:
+            seek(self, part)
+
+    return [(Tenure, "read_from_next", read_from_next)]
+
+
+def records_are_taken_wherever_they_begin() -> list[Wanted]:
+    """What was fetched before a seek or a rebalance is as good as any."""
+
+    def receive(self: Partition, records: Sequence[Input]) -> tuple[Verdict, Sequence[Input]]:
+        if self.lost:
+            return Verdict.NOTHING, ()
+        if self.resume_at is not None:
+            return Verdict.PUT_BACK, ()
+        self.next = records[-1].offset + 1
+        return Verdict.TAKE, records
+
+    return [(Partition, "receive", receive)]
+
+
+def records_of_a_partition_that_waits_are_dropped() -> list[Wanted]:
+    """The client's position has moved on, and nobody puts it back."""
+    taken = Partition.receive
+
+    def receive(self: Partition, records: Sequence[Input]) -> tuple[Verdict, Sequence[Input]]:
+        return taken(self, records) if self.reading else (Verdict.NOTHING, ())
+
+    return [(Partition, "receive", receive)]
+
+
+def a_gap_that_repeats_is_never_real() -> list[Wanted]:
+    """What compaction and transactions leave is waited for."""
+    taken = Partition.receive
+
+    def receive(self: Partition, records: Sequence[Input]) -> tuple[Verdict, Sequence[Input]]:
+        self.gap = None
+        return taken(self, records)
+
+    return [(Partition, "receive", receive)]
+
+
+def nobody_asks_whose_a_partition_is() -> list[Wanted]:
+    """A batch that was held over a rebalance is run."""
+    return [(Tenure, "holds", lambda self, part: True)]
+
+
+def a_ghost_goes_on() -> list[Wanted]:
+    """A process that stood still works what it has queued."""
+    return [(Tenure, "be_no_ghost", lambda self: None)]
+
+
+def what_was_handed_back_stays_in_the_frontier() -> list[Wanted]:
+    """A span is begun for records that are read again, and nobody ends it."""
+    back = Engine._hand_back
+
+    def hand_back(self: Engine, part: Partition, records: Sequence[Input], later: Later) -> None:
+        part.frontier.begin(records[later.index].offset, 0.0)
+        back(self, part, records, later)
+
+    return [(Engine, "_hand_back", hand_back)]
+
+
+def a_refused_commit_is_forgotten() -> list[Wanted]:
+    """It counts as made."""
+    commit = Thread.commit_now
+
+    async def commit_now(self: Thread, offsets: Mapping[tuple[str, int], int]) -> bool:
+        await commit(self, offsets)
+        return True
+
+    return [(Thread, "commit_now", commit_now)]
+
+
+def a_full_channel_blocks_the_fetch_loop() -> list[Wanted]:
+    """A hand-over counts as worked off only when the agent has room for it."""
+    taken = Thread.taken
+
+    def when_free(self: Thread) -> None:
+        if cast(Engine, self.owner)._inbox.qsize() > 2:
+            self.thread_loop.call_later(0.05, self.taken)
+        else:
+            taken(self)
+
+    return [(Thread, "taken", when_free)]
+
+
+def routing_begins_before_the_preferences_are_read() -> list[Wanted]:
+    """Only changelogs are restored."""
+
+    def changelogs_only(brokers: str, logs: list[Log], *rest: Any) -> bool:
+        return restore(brokers, [log for log in logs if log.fold is None], *rest)
+
+    return [(flows.engine.tenure, "restore", changelogs_only)]
+
+
+def a_dedup_entry_without_its_source_offset() -> list[Wanted]:
+    """A replay looks like a repeat."""
+    return [(agents.dedup, "unpack", lambda entry: unpack(entry)._replace(offset=-1))]
+
+
+def a_commit_before_the_acknowledgement() -> list[Wanted]:
+    """A batch is done as soon as it is run."""
+    begin = Frontier.begin
+
+    def begun(self: Frontier, ends: int, now: float) -> Span:
+        span = begin(self, ends, now)
+        self.finish(span)
+        return span
+
+    return [(Frontier, "begin", begun)]
+
+
+def a_call_before_its_attempt_is_durable() -> list[Wanted]:
+    """Calls begin with the emission that announces them."""
+    emit = Engine._emit
+
+    def at_once(self: Engine, part: Partition, views: Tables, outbox: Outbox, then: Callable[[], None]) -> None:
+        emit(self, part, views, outbox, (lambda: None) if outbox.calls else then)
+        if outbox.calls:
+            then()
+
+    return [(Engine, "_emit", at_once)]
+
+
+def an_outcome_is_dropped() -> list[Wanted]:
+    """Results of calls are not settled."""
+
+    def settle(self: Calls) -> None:
+        self._timer = None
+        groups, self._results = self._results, {}
+        for group in groups.values():
+            self._durable(group)
+
+    return [(Calls, "_settle", settle)]
+
+
+def an_attempt_of_unknown_outcome_is_fresh() -> list[Wanted]:
+    """A replay without an outcome calls once more."""
+
+    def fresh(latest: Attempt | None, *asked: Any) -> Judged:
+        found = judge(latest, *asked)
+        return Judged.GO if found is Judged.UNKNOWN else found
+
+    return [(agents.deliver, "judge", fresh)]
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    no_seek_at_an_assignment,
+    records_are_taken_wherever_they_begin,
+    records_of_a_partition_that_waits_are_dropped,
+    a_gap_that_repeats_is_never_real,
+    nobody_asks_whose_a_partition_is,
+    a_ghost_goes_on,
+    what_was_handed_back_stays_in_the_frontier,
+    a_refused_commit_is_forgotten,
+    a_full_channel_blocks_the_fetch_loop,
+    routing_begins_before_the_preferences_are_read,
+    a_dedup_entry_without_its_source_offset,
+    a_commit_before_the_acknowledgement,
+    a_call_before_its_attempt_is_durable,
+    an_outcome_is_dropped,
+    an_attempt_of_unknown_outcome_is_fresh,
+)

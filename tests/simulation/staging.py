@@ -1,0 +1,112 @@
+"""The simulation's clock, clients, disks and outside world in place of the real ones, while a seed is played."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import flows.deliver
+import flows.engine.engine
+import flows.engine.outside
+import flows.engine.producer
+import flows.engine.restore
+import flows.engine.seams
+import flows.engine.tables
+import flows.engine.tenure
+import flows.record
+import flows.retry
+import flows.route
+import flows.writer
+from tests.simulation.clients import LogReader, Producer
+from tests.simulation.clockwork import Killed
+from tests.simulation.outside import Transport
+from tests.simulation.state import DiskStore
+
+if TYPE_CHECKING:
+    from tests.simulation.scenario import Scenario
+
+Wanted = tuple[Any, str, object]
+"""An owner, one of its attributes, and what stands there for a while."""
+
+_engine = flows.engine
+_WITH_CLOCK: tuple[Any, ...] = (
+    _engine.engine,
+    _engine.tenure,
+    _engine.outside,
+    _engine.tables,
+    _engine.restore,
+)
+_DYING: tuple[Any, ...] = (
+    _engine.engine,
+    _engine.tenure,
+    _engine.outside,
+    _engine.producer,
+    _engine.seams,
+    flows.writer,
+)
+_TELLING: tuple[Any, ...] = (flows.route, flows.deliver, flows.retry, flows.record)
+
+
+@contextmanager
+def replaced(wanted: Sequence[Wanted]) -> Iterator[None]:
+    """Set attributes for a while. Raises AttributeError for one that is not there."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in wanted]
+    try:
+        for owner, name, value in wanted:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)
+
+
+@contextmanager
+def staged(scenario: "Scenario") -> Iterator[None]:
+    """Everything below the engine is the simulation's within this block, and every process has ended behind it."""
+    logger = logging.getLogger("carillon")
+    level = logger.level
+    with replaced(_wanted(scenario)):
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            for worker in scenario.workers:
+                worker.retire()
+            scenario.clockwork.close()
+
+
+def _wanted(scenario: "Scenario") -> list[Wanted]:
+    clockwork, draw = scenario.clockwork, scenario.draw
+    outside = clockwork, scenario.broker, scenario.weather
+    clock = SimpleNamespace(monotonic=clockwork.monotonic, time=clockwork.time)
+
+    def die(why: str, error: BaseException | None = None) -> NoReturn:
+        life = clockwork.life
+        assert life is not None, "only a process dies"
+        scenario.died(life, why, error)
+        life.end()
+        raise Killed
+
+    def store(folder: Any, keep_s: int | None, now_s: float) -> DiskStore:
+        life = clockwork.life
+        assert life is not None, "a process opens its stores"
+        return DiskStore(scenario.disk(life), life, folder)
+
+    return [
+        *((module, "time", clock) for module in _WITH_CLOCK),
+        *((module, "die", die) for module in _DYING),
+        *((module, "now_ms", clockwork.now_ms) for module in _TELLING),
+        (_engine.producer, "Producer", lambda _: Producer(*outside)),
+        (_engine.producer, "_POLL_S", 0.01),
+        (_engine.producer, "_QUEUE_LIMIT", draw.choice((4, 60_000))),
+        (_engine.restore, "Consumer", lambda _: LogReader(*outside)),
+        (_engine.tables, "Store", store),
+        (_engine.tenure, "_LOOK_S", 0.02),
+        (_engine.seams, "FETCH_RECORDS", draw.choice((1, 3, 10))),
+        (_engine.seams, "_POLL_S", 5.0),
+        (_engine.engine, "QUEUED_LIMIT", draw.choice((2, 6, 1024))),
+        (flows.deliver, "Transport", lambda _: Transport(scenario.sms)),
+        (flows.deliver, "random", draw),
+    ]

@@ -1,0 +1,69 @@
+"""A process's disk and what it tells: the store's twin, which outlives a kill, and meters that nobody reads."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from agents.stage import Outbox
+from flows.engine.meters import Meters
+from schemas.metrics import Metric
+from tests.simulation.clockwork import Life
+
+Disk = dict[str, tuple[dict[bytes, bytes], list[int]]]
+"""Entries and the persisted offset, if any, by folder."""
+
+
+class DiskStore:
+    """RocksDB's twin: a write is whole or not at all, and is there after a kill whatever Kafka knows of it."""
+
+    def __init__(self, disk: Disk, life: Life, folder: Path) -> None:
+        self._entries, self._offset = disk.setdefault(str(folder), ({}, []))
+        self._life = life
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        return [self._entries.get(key) for key in keys]
+
+    def write(self, entries: Mapping[bytes, bytes | None], offset: int | None = None) -> None:
+        """Raises Killed before or after it."""
+        self._life.point()
+        for key, entry in entries.items():
+            if entry is None:
+                self._entries.pop(key, None)
+            else:
+                self._entries[key] = entry
+        if offset is not None:
+            self._offset[:] = [offset]
+        self._life.point()
+
+    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], offset: int) -> None:
+        self.write({key: entry for key, entry, _ in entries}, offset)
+
+    def offset(self) -> int | None:
+        return self._offset[0] if self._offset else None
+
+    def entries(self) -> int:
+        return len(self._entries)
+
+    def turn(self, now_s: float) -> None:
+        """Nothing expires within a seed."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Silence(Meters):
+    """Meters without Prometheus."""
+
+    def __init__(self) -> None:
+        """Nothing is made."""
+
+    def count(self, metric: Metric, labels: tuple[str, ...], by: int = 1) -> None:
+        """Not counted."""
+
+    def set(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
+        """Not set."""
+
+    def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
+        """Not observed."""
+
+    def absorb(self, outbox: Outbox) -> None:
+        """Not taken."""
