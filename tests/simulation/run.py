@@ -5,8 +5,7 @@
     SEED=4711 python tests/simulation/run.py
     MUTATION=a_ghost_goes_on python tests/simulation/run.py
 
-STRICT=1 asks for what the code does not keep yet. A failing seed is printed as it is found; the last line on stdout is
-a JSON summary; exit code 1 if any seed failed.
+A failing seed is printed as it is found; the last line on stdout is a JSON summary; exit code 1 if any seed failed.
 """
 
 import json

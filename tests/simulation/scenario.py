@@ -66,7 +66,6 @@ class Scenario:
         self.faults: list[str] = []
         self.hurt = False
         """Whether a process ended out of order or stood still."""
-        """Whether a partition had a second owner, for whatever reason."""
         self._watch = Watch(self.broker)
         self.broker.heard += [self._hear, self.sms.hear]
 
@@ -167,14 +166,12 @@ class Scenario:
             self.groups[flow.name] = Group(flow, clockwork, self.broker, self.tell)
         for written in traffic.told(draw, self.people):
             self._write(topics.PREFERENCES.name, written)
-        crew = draw.choice((1, 2, 2, 3))
-        for _ in range(crew):
+        for _ in range(draw.choice((1, 2, 2, 3))):
             clockwork.at(draw.random() * draw.choice((0.1, 3.0)), self._hire().start)
         inputs_s, count = draw.choice((0.5, 4.0, 4.0, 10.0)), draw.choice((8, 20, 40))
         for written in traffic.requests(draw, count, self.people, self.partitions):
             clockwork.at(draw.random() * inputs_s, self._write, None, topics.notifications(Lane.HIGH).name, written)
-        blows = draw.choice((0, 1, 2, 4))
-        for _ in range(blows):
+        for _ in range(draw.choice((0, 1, 2, 4))):
             kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
             clockwork.at(draw.random() * (inputs_s + CALM_S / 2), self._hurt, None, kind, draw.choice(self.workers))
         return inputs_s
