@@ -116,7 +116,7 @@ class Rows:
     def __init__(self, settings: Settings) -> None:
         self.logs, self.preferences = settings.logs_table, settings.preferences_table
         self._dynamo: Any = _client("dynamodb", settings.dynamodb, settings)
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rows")
+        self._pool = ThreadPoolExecutor(thread_name_prefix="rows")
 
     async def put(self, table: str, items: Sequence[dict[str, Any]]) -> list[int]:
         """Write up to 25 items; returns the places of those that were not taken."""

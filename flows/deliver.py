@@ -7,6 +7,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from agents.deliver import Deliver, abandon, bury_record, caller
@@ -35,7 +36,7 @@ def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, rin
     work = Deliver(lane, provider, templates, ring, now_ms)
     transport = Transport([provider])
 
-    async def start() -> None:
+    async def start(be_no_ghost: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(None, templates.warm)
         await transport.start()
 

@@ -1,13 +1,16 @@
 """Writes rows: the latest of each id, gathered for a second, 25 a request, until the store has taken them.
 
-A row whose partition was given up is dropped unwritten: its futures are cancelled, and the next owner writes it.
+A row whose partition was given up is dropped unwritten, since the next owner writes it: whoever waits for it is
+cancelled, and ends only when no request with it is under way any more, which could land over the next owner's.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 from agents.record import Write, WritePreference
@@ -20,10 +23,14 @@ from tables.progress import Row
 GATHER_S = 1.0
 KEEP_S = 30 * 24 * 3600
 """Life of a row in the store (its TTL attribute)."""
+REQUESTS = 2
+"""Requests under way at a time. What waits for its turn can still be given up; a request cannot."""
 _PATIENCE_S = (0.1, 0.5, 1.0, 2.0)
 
 log = logging.getLogger("carillon.record")
 Item = dict[str, Any]
+Place = tuple[str, str, str]
+"""A row's table and key."""
 
 
 def row_item(row: Row) -> Item:
@@ -70,13 +77,17 @@ class Writer:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._latest: dict[tuple[str, str, str], Item] = {}
-        self._waiting: dict[tuple[str, str, str], list[asyncio.Future[None]]] = {}
-        self._conditional: set[tuple[str, str, str]] = set()
+        self._latest: dict[Place, Item] = {}
+        self._waiting: dict[Place, list[asyncio.Future[None]]] = {}
+        self._conditional: set[Place] = set()
+        self._requests = asyncio.Semaphore(REQUESTS)
+        self._under_way: dict[Place, asyncio.Future[list[int]]] = {}
         self._flushing: asyncio.Task[None] | None = None
+        self._be_no_ghost: Callable[[], None] = _unwatched
 
-    async def start(self) -> None:
-        """Begin to write."""
+    async def start(self, be_no_ghost: Callable[[], None]) -> None:
+        """Begin to write. `be_no_ghost` is asked before each request."""
+        self._be_no_ghost = be_no_ghost
         self._flushing = asyncio.get_running_loop().create_task(self._flush_for_ever())
         self._flushing.add_done_callback(_ended)
 
@@ -93,23 +104,22 @@ class Writer:
             place = (self._rows.logs, work.row.notification_id, "")
             if work.conditional:
                 self._conditional.add(place)
-            await self._add([(place, row_item(work.row))])
+            await self._add({place: row_item(work.row)})
         else:
-            table = self._rows.preferences
-            items = preference_items(work)
-            await self._add([((table, i["user_id"]["S"], i["channel_type"]["S"]), i) for i in items])
+            table, items = self._rows.preferences, preference_items(work)
+            await self._add({(table, item["user_id"]["S"], item["channel_type"]["S"]): item for item in items})
 
-    async def _add(self, entries: Sequence[tuple[tuple[str, str, str], Item]]) -> None:
-        futures = []
-        for place, item in entries:
-            self._latest[place] = item
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _add(self, items: dict[Place, Item]) -> None:
+        self._latest.update(items)
+        futures = [asyncio.get_running_loop().create_future() for _ in items]
+        for place, future in zip(items, futures, strict=True):
             self._waiting.setdefault(place, []).append(future)
-            futures.append(future)
-        if len(futures) == 1:
-            await futures[0]
-        else:
+        try:
             await asyncio.gather(*futures)
+        except asyncio.CancelledError:
+            if requests := {self._under_way[place] for place in items if place in self._under_way}:
+                await asyncio.wait(requests)
+            raise
 
     async def _flush_for_ever(self) -> None:
         while True:
@@ -117,41 +127,52 @@ class Writer:
             latest, self._latest = self._latest, {}
             waiting, self._waiting = self._waiting, {}
             conditional, self._conditional = self._conditional, set()
-            owned = {p: i for p, i in latest.items() if any(not f.cancelled() for f in waiting[p])}
-            for place in [place for place in owned if place in conditional]:
-                await self._until_raised(owned.pop(place))
-                _release(waiting[place])
+            writes = [self._write([place], latest, waiting, self._raise) for place in conditional]
             for table in (self._rows.logs, self._rows.preferences):
-                places = [place for place in owned if place[0] == table]
-                chunks = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
-                await asyncio.gather(*(self._write(table, chunk, owned, waiting) for chunk in chunks))
+                places = [place for place in latest if place[0] == table and place not in conditional]
+                chunks = (places[start : start + BATCH] for start in range(0, len(places), BATCH))
+                writes += [self._write(chunk, latest, waiting, partial(self._rows.put, table)) for chunk in chunks]
+            await asyncio.gather(*writes)
+
+    async def _raise(self, items: Sequence[Item]) -> list[int]:
+        return [place for place, item in enumerate(items) if not await self._rows.raise_rank(item)]
 
     async def _write(
         self,
-        table: str,
-        places: list[tuple[str, str, str]],
-        items: dict[tuple[str, str, str], Item],
-        waiting: dict[tuple[str, str, str], list[asyncio.Future[None]]],
+        places: list[Place],
+        items: dict[Place, Item],
+        waiting: dict[Place, list[asyncio.Future[None]]],
+        put: Callable[[Sequence[Item]], Awaitable[list[int]]],
     ) -> None:
-        tries = 0
-        while places:
-            places = [place for place in places if any(not future.cancelled() for future in waiting[place])]
-            left = await self._rows.put(table, [items[place] for place in places]) if places else []
-            untaken = {places[index] for index in left}
-            for place in places:
-                if place not in untaken:
-                    _release(waiting[place])
-            places = [place for place in places if place in untaken]
-            if places:
-                log.warning("store_refused", extra={"table": table, "rows": len(places)})
-                await asyncio.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S) - 1)])
-                tries += 1
+        """Write until the store has taken every row that anybody waits for. `put` tells which it has not taken."""
+        for pause_s in chain(_PATIENCE_S, repeat(_PATIENCE_S[-1])):
+            async with self._requests:
+                places = [place for place in places if any(not future.cancelled() for future in waiting[place])]
+                left = await self._request(places, items, put) if places else []
+            untaken = [places[index] for index in left]
+            for place in set(places).difference(untaken):
+                _release(waiting[place])
+            if not untaken:
+                return
+            places = untaken
+            log.warning("store_refused", extra={"table": places[0][0], "rows": len(places)})
+            await asyncio.sleep(pause_s)
 
-    async def _until_raised(self, item: Item) -> None:
-        tries = 0
-        while not await self._rows.raise_rank(item):
-            await asyncio.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S) - 1)])
-            tries += 1
+    async def _request(
+        self, places: list[Place], items: dict[Place, Item], put: Callable[[Sequence[Item]], Awaitable[list[int]]]
+    ) -> list[int]:
+        self._be_no_ghost()
+        request = asyncio.ensure_future(put([items[place] for place in places]))
+        self._under_way.update(dict.fromkeys(places, request))
+        try:
+            return await request
+        finally:
+            for place in places:
+                del self._under_way[place]
+
+
+def _unwatched() -> None:
+    """Until it is started a writer writes nothing."""
 
 
 def _ended(task: "asyncio.Task[None]") -> None:

@@ -71,6 +71,7 @@ def judge(latest: Attempt | None, round_: int, number: int, topic: str, partitio
         return Verdict.UNKNOWN if latest.state == State.STARTED else Verdict.REPLAY
     if (round_, number) <= (latest.round, latest.number):
         return Verdict.REPEAT
-    if latest.state == State.RETRYABLE or round_ > latest.round:
+    # A next attempt was asked for by an outcome, even where a process that stood still wrote its start over that since.
+    if latest.state != State.ENDED or round_ > latest.round:
         return Verdict.GO
     return Verdict.REPEAT

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,17 +71,28 @@ class Engine:
         self._stages = {topic.name: stage for topic, stage in flow.stages.items()}
         self.tables = FlowTables(folder, flow.name, flow.tables, replicated)
         self.producer = FlowProducer(brokers, flow.waits.linger_ms, flow.group)
-        self.calls = (
-            Calls(flow.outside, flow.waits, replicated, self._settled, self._done) if flow.outside is not None else None
-        )
+        self.calls: Calls | None = None
+        if flow.outside is not None:
+            self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._be_no_ghost)
         self.tenure = Tenure(
-            flow, self.tables, self.calls, self._thread, brokers=brokers, ring=ring, meters=meters, pool=pool
+            flow,
+            self.tables,
+            self.producer,
+            self.calls,
+            self._thread,
+            brokers=brokers,
+            ring=ring,
+            meters=meters,
+            pool=pool,
         )
         app.owner = self
         for topic in flow.stages:
             app.topics.add(app.topic(topic.name, key_type=bytes, value_type=bytes))
         self._inbox: Any = None
         app.agent(app.channel(maxsize=1_000_000), name=flow.name)(self._work)
+
+    def _be_no_ghost(self) -> None:
+        self.tenure.be_no_ghost()
 
     def _thread(self) -> Thread:
         return cast(BatchConsumer, self.app.consumer).thread
@@ -90,8 +102,13 @@ class Engine:
         self.tenure.take(assigned)
 
     async def release(self) -> None:
-        """Partitions are ours no more (from the consumer, or at the end)."""
+        """Partitions are ours no more (from the consumer)."""
         await self.tenure.release()
+
+    async def start_outside(self) -> None:
+        """Start what the flow does outside, where it has to be started."""
+        if self.flow.outside is not None and self.flow.outside.start is not None:
+            await self.flow.outside.start(self.tenure.be_no_ghost)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -161,9 +178,11 @@ class Engine:
         self._meters.count(metrics.RECORDS, (self.flow.name, part.topic), len(records))
         self._meters.count(metrics.BATCHES, (self.flow.name,))
         span = part.frontier.begin(ends, time.monotonic())
-        if self.calls is not None:
-            self.calls.reserve(len(outbox.calls))
-        self._emit(part, views, outbox, lambda: self._durable(part, span, outbox.calls))
+        if self.calls is not None and outbox.calls:
+            then = self.calls.announce(part, span, outbox.calls)
+        else:
+            then = partial(self._done, part, span)
+        self._emit(part, views, outbox, then)
         self.tables.applied(part.topic, part.number, ends)
 
     def _hand_back(self, part: Partition, records: Sequence[Input], later: Later) -> None:
@@ -213,14 +232,6 @@ class Engine:
         self._meters.absorb(outbox)
         self._meters.count(metrics.PRODUCED, (self.flow.name,), len(outbox.records))
         self.producer.emit(outbox.records, changelogs, then, self.tables.logged)
-
-    def _durable(self, part: Partition, span: Span, calls: list[object]) -> None:
-        """Everything a piece wrote is acknowledged: make its calls, or call it done."""
-        if calls and self.calls is not None:
-            self.tenure.be_no_ghost()
-            self.calls.start(part, span, calls)
-        else:
-            self._done(part, span)
 
     def _done(self, part: Partition, span: Span) -> None:
         part.frontier.finish(span)

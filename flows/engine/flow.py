@@ -35,14 +35,15 @@ class Outside:
 
     `perform` does one piece of work, given the replicated tables, and returns its result; it never raises for what the
     outside does. `abandon` says what is known of a piece that was cut off or (started: False) never begun; None leaves
-    its records uncommitted, for the next owner to do. `settle` is a stage over results instead of records.
+    its records uncommitted, for the next owner to do. `settle` is a stage over results instead of records. `start` gets
+    a check to make before whatever is done outside later than `perform` began: it ends a process that stood still.
     """
 
     window: int
     perform: Callable[[Work, Tables], Awaitable[Result]]
     abandon: Callable[[Work, bool], Result | None]
     settle: Callable[[Sequence[Result], Tables, Outbox], None]
-    start: Callable[[], Awaitable[None]] | None = None
+    start: Callable[[Callable[[], None]], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None
 
 

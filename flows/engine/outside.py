@@ -6,6 +6,7 @@ A call that is cut off is abandoned, never forgotten: its result says that nobod
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from agents.stage import Tables
 from flows.engine.flow import Outside, Waits
@@ -13,18 +14,23 @@ from flows.engine.frontier import Span
 from flows.engine.partition import Partition
 from flows.engine.stop import die
 
+CUT_OFF_S = 10.0
+"""How long a call that is cut off may take to end."""
+
 Settled = Callable[[Partition, list[object], Callable[[], None]], None]
 
 
 class _Announced:
     """The calls of one piece of a batch; its span is done when the last of them is settled durably."""
 
-    __slots__ = ("left", "part", "span")
+    __slots__ = ("durable", "left", "part", "span", "works")
 
-    def __init__(self, part: Partition, span: Span, left: int) -> None:
+    def __init__(self, part: Partition, span: Span, works: list[object]) -> None:
         self.part = part
         self.span = span
-        self.left = left
+        self.works = works
+        self.left = len(works)
+        self.durable = False
 
 
 class Calls:
@@ -37,12 +43,14 @@ class Calls:
         replicated: Tables,
         settled: Settled,
         done: Callable[[Partition, Span], None],
+        be_no_ghost: Callable[[], None],
     ) -> None:
         self._outside = outside
         self._replicated = replicated
         self._settle_s = waits.settle_s
         self._settled = settled
         self._done = done
+        self._be_no_ghost = be_no_ghost
         self._under_way: dict[asyncio.Task[object], tuple[_Announced, object]] = {}
         self._reserved = 0
         self._results: dict[int, list[tuple[_Announced, object]]] = {}
@@ -61,16 +69,28 @@ class Calls:
             await self._freed.wait()
         return free
 
-    def reserve(self, count: int) -> None:
-        """Count announced calls from their announcement on: a kill leaves no more than the window unknown."""
-        self._reserved += count
+    def announce(self, part: Partition, span: Span, works: list[object]) -> Callable[[], None]:
+        """Count calls from their announcement on: a kill leaves no more than the window unknown.
 
-    def start(self, part: Partition, span: Span, works: list[object]) -> None:
-        """Make calls that are announced durably."""
-        announced = _Announced(part, span, len(works))
+        What is returned is to be called once the announcement is durable. Whatever the order of acknowledgements, the
+        calls of a partition begin in the order of its records: the last row of a notification is written last.
+        """
+        announced = _Announced(part, span, works)
+        part.announced.append(announced)
+        self._reserved += announced.left
+        return partial(self._announced, announced)
+
+    def _announced(self, announced: _Announced) -> None:
+        announced.durable = True
+        self._be_no_ghost()
+        waiting = announced.part.announced
+        while waiting and waiting[0].durable:
+            self._start(waiting.popleft())
+
+    def _start(self, announced: _Announced) -> None:
         loop = asyncio.get_running_loop()
-        for work in works:
-            if part.closing:
+        for work in announced.works:
+            if announced.part.closing:
                 self._cut_off(announced, work, started=False)
                 continue
             task: asyncio.Task[object] = loop.create_task(self._perform(work))
@@ -129,11 +149,11 @@ class Calls:
         """
         if self._under_way:
             await asyncio.wait(set(self._under_way), timeout=max(0.0, deadline - time.monotonic()))
-        cut = list(self._under_way)
+        cut = set(self._under_way)
         for task in cut:
             task.cancel()
-        if cut:
-            await asyncio.wait(set(cut), timeout=1.0)
+        if cut and (await asyncio.wait(cut, timeout=CUT_OFF_S))[1]:
+            die("calls outside that were cut off do not end")
         if self._timer is not None:
             self._timer.cancel()
         self._settle()

@@ -5,9 +5,11 @@ a rebalance can arrive after it. What does not begin at the next offset is put b
 after such a seek is real (compaction, transactions, retention).
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 from agents.stage import Input
 from flows.engine.frontier import Frontier
@@ -42,6 +44,8 @@ class Partition:
     lost: bool = False
     """Given up: nothing of it may have a side effect any more."""
     gap: tuple[int, int] | None = None
+    announced: deque[Any] = field(default_factory=deque)
+    """Calls that are announced, in the order of their records, until they begin."""
 
     def __post_init__(self) -> None:
         self.frontier = Frontier(self.next)

@@ -116,8 +116,7 @@ class Process:
         self.watchdog.start()
         beats = loop.create_task(self._beat())
         for engine in self.engines:
-            if engine.flow.outside is not None and engine.flow.outside.start is not None:
-                await engine.flow.outside.start()
+            await engine.start_outside()
         await asyncio.gather(*(engine.app.start() for engine in self.engines))
         gc.collect()
         gc.freeze()
@@ -139,7 +138,7 @@ class Process:
 
     async def _end(self) -> None:
         log.info("process_stopping")
-        await asyncio.gather(*(engine.release() for engine in self.engines))
+        await asyncio.gather(*(engine.tenure.end() for engine in self.engines))
         for engine in self.engines:
             try:
                 await asyncio.wait_for(engine.app.stop(), 5.0)

@@ -6,6 +6,7 @@ would read on from where it had read before, past what was never worked.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from flows.engine.flow import Flow
 from flows.engine.meters import Meters
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition
+from flows.engine.producer import FlowProducer
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.stop import die
@@ -27,6 +29,9 @@ from tables.table import Kind
 
 COMMIT_S = 0.5
 HEARTBEAT_S = 1.0
+ANSWERED_S = 20.0
+"""How long brokers may take to answer for the last records of partitions that are given up: less than a rebalance
+may take, after which the group goes on without this member."""
 _LOOK_S = 0.005
 
 log = logging.getLogger("carillon.engine")
@@ -39,6 +44,7 @@ class Tenure:
         self,
         flow: Flow,
         tables: FlowTables,
+        producer: FlowProducer,
         calls: Calls | None,
         thread: Callable[[], Thread],
         *,
@@ -47,18 +53,19 @@ class Tenure:
         meters: Meters,
         pool: ThreadPoolExecutor,
     ) -> None:
-        self._flow, self._tables, self._calls, self._thread = flow, tables, calls, thread
+        self._flow, self._tables, self._thread = flow, tables, thread
+        self._producer, self._calls = producer, calls
         self._brokers, self._ring, self._meters, self._pool = brokers, ring, meters, pool
         self.parts: dict[tuple[str, int], Partition] = {}
         self.ready = False
-        self._bound = False
-        """Whether partitions are being taken over, held, or let go: somebody else's they must not be meanwhile."""
         self.progress_at = time.monotonic()
         self._generation = 0
         self._taking: asyncio.Task[None] | None = None
         self._letting_go = asyncio.Lock()
         self._committing: asyncio.Task[None] | None = None
-        self._beat_at = time.monotonic()
+        self._ending = False
+        self._beat_at = math.inf
+        """Monotonic seconds of the last beat. Before the first nothing can have been taken."""
 
     def beat(self) -> None:
         """The loop is alive: called twice a second."""
@@ -72,7 +79,7 @@ class Tenure:
         would be done twice. Asked before every side effect, since work that was queued runs before the next beat.
         """
         still_s = time.monotonic() - self._beat_at
-        if self._bound and still_s > self._flow.session_s - HEARTBEAT_S:
+        if still_s > self._flow.session_s - HEARTBEAT_S:
             die(f"{self._flow.name} stood still for {still_s:.1f} s: its partitions may have another owner")
 
     def holds(self, part: Partition) -> bool:
@@ -92,8 +99,9 @@ class Tenure:
 
     def take(self, assigned: set[TP]) -> None:
         """Partitions are ours: restore their tables and read on, in the background."""
+        if self._ending:
+            return
         self._generation += 1
-        self._bound = True
         loop = asyncio.get_running_loop()
         self._taking = loop.create_task(self._take(assigned, self._generation))
         if self._committing is None:
@@ -179,7 +187,11 @@ class Tenure:
             held, self.parts = list(self.parts.values()), {}
             if held:
                 await self._let_go(held)
-            self._bound = False
+
+    async def end(self) -> None:
+        """Let go for good: what the group assigns while the process leaves it is not taken."""
+        self._ending = True
+        await self.release()
 
     async def _let_go(self, held: list[Partition]) -> None:
         for part in held:
@@ -191,10 +203,19 @@ class Tenure:
         deadline = max(deadline, time.monotonic() + 1.0)
         while any(part.frontier.open for part in held) and time.monotonic() < deadline:
             await asyncio.sleep(_LOOK_S)
+        await self._nothing_unwritten()
         await self._commit(held)
         for part in held:
             part.lost = True
         await self._on_pool(self._tables.persist)
+
+    async def _nothing_unwritten(self) -> None:
+        """Wait until the broker has answered for every record: one that lands later lands behind the next owner's."""
+        deadline = time.monotonic() + ANSWERED_S
+        while self._producer.in_flight:
+            if time.monotonic() > deadline:
+                die(f"{self._flow.name} gives partitions up, and the brokers do not take what it wrote to them")
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self) -> None:
         """Commit no more and close the stores."""

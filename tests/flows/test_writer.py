@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -25,15 +26,18 @@ def row(id_: str, step: Step = Step.ROUTED, round_: int = 1) -> Row:
 
 
 class Counting(Rows):
-    """The real store, with a count of its requests; it is away while `away`."""
+    """The real store, with a count of its requests; it is away while `away`, and slow until it `answers`."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.requests: list[int] = []
         self.away = False
+        self.answers = threading.Event()
+        self.answers.set()
 
     def _put(self, table: str, items: Any) -> list[int]:
         self.requests.append(len(items))
+        assert self.answers.wait(10)
         return list(range(len(items))) if self.away else super()._put(table, items)
 
 
@@ -50,7 +54,7 @@ async def writer(rows: Counting, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """A writer that gathers for a fifth of a second instead of a whole one."""
     monkeypatch.setattr("flows.writer.GATHER_S", 0.2)
     writer = Writer(rows)
-    await writer.start()
+    await writer.start(lambda: None)
     yield writer
     await writer.stop()
 
@@ -118,6 +122,28 @@ async def test_rows_given_up_while_the_store_is_away_are_not_written_when_it_is_
     rows.away = False
     await asyncio.wait_for(kept, 10)
     assert (stored(rows, "cut"), stored(rows, "kept")) == (None, "routed")
+
+
+async def test_work_that_is_given_up_ends_with_the_request_it_is_in(rows: Counting, writer: Writer) -> None:
+    rows.answers.clear()
+    (cut,) = perform(writer, Write(row("cut"), False))
+    await eventually(lambda: rows.requests)
+    cut.cancel()
+    await asyncio.sleep(0.1)
+    assert not cut.done(), "what lands now would land over the next owner's row"
+    rows.answers.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(cut, 10)
+    assert stored(rows, "cut") == "routed"
+
+
+async def test_whether_the_process_stood_still_is_asked_before_each_request(rows: Counting) -> None:
+    asked: list[None] = []
+    writer = Writer(rows)
+    await writer.start(lambda: asked.append(None))
+    await asyncio.gather(*perform(writer, *(Write(row(f"n{number}"), False) for number in range(60))))
+    await writer.stop()
+    assert len(asked) == len(rows.requests) == 3
 
 
 async def test_a_row_that_two_asked_for_is_written_while_one_still_waits(rows: Counting, writer: Writer) -> None:
@@ -197,7 +223,7 @@ class Broken:
 async def main():
     flows.writer.GATHER_S = 0.05
     writer = flows.writer.Writer(Broken())
-    await writer.start()
+    await writer.start(lambda: None)
     await writer.perform(Write(Row("a", "t", "u", 1, 1, 1, "routed", "", 0, 1), False), {})
 
 asyncio.run(asyncio.wait_for(main(), 10))

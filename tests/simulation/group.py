@@ -36,11 +36,12 @@ class ClientThread(Thread):
         self._twin = client
         self.thread_loop, self.parent_loop, self.owner = loop, main, cast(Any, owner)
 
-    def begin(self) -> None:
-        """What `on_start` does once the client is there; in the thread's loop."""
+    def begin(self, member: "Member") -> None:
+        """What `on_start` does once the client is there, and joining the group; in the thread's loop."""
         self.wanted, self.handed = {TP("", -1)}, 0
         self._wake = asyncio.Event()
         self._pump_task = self.thread_loop.create_task(self._pump())
+        self.thread_loop.create_task(member.take_part())
 
     def _ensure_consumer(self) -> Any:
         return self._twin

@@ -18,10 +18,12 @@ from flows.engine.partition import Partition, Verdict
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.tenure import Tenure
+from flows.writer import Item, Place, Writer
 from tables.attempts import Attempt, judge
 from tables.attempts import Verdict as Judged
 from tables.dedup import unpack
 from tests.simulation.staging import Wanted
+from tests.simulation.storms import rows_take_long, the_wire_is_slow, workers_come_and_go
 
 Mutation = Callable[[], list[Wanted]]
 
@@ -74,12 +76,36 @@ def a_gap_that_repeats_is_never_real() -> list[Wanted]:
 
 def nobody_asks_whose_a_partition_is() -> list[Wanted]:
     """A batch that was held over a rebalance is run."""
-    return [(Tenure, "holds", lambda self, part: True)]
+    return [*rows_take_long(), (Tenure, "holds", lambda self, part: True)]
 
 
 def a_ghost_goes_on() -> list[Wanted]:
     """A process that stood still works what it has queued."""
     return [(Tenure, "be_no_ghost", lambda self: None)]
+
+
+def rows_under_way_are_not_waited_for() -> list[Wanted]:
+    """A row that was given up may still land, over the next owner's."""
+
+    async def nobody_looks(self: Writer, places: list[Place], items: dict[Place, Item], put: Any) -> list[int]:
+        self._be_no_ghost()
+        return list(await put([items[place] for place in places]))
+
+    return [*rows_take_long(), (Writer, "_request", nobody_looks)]
+
+
+def partitions_are_taken_at_the_very_end() -> list[Wanted]:
+    """The last release is one like any other."""
+    return [*workers_come_and_go(), (Tenure, "end", Tenure.release)]
+
+
+def a_last_write_is_not_waited_for() -> list[Wanted]:
+    """What the broker has not answered for when partitions are given up may land behind the next owner's records."""
+
+    async def at_once(self: Tenure) -> None:
+        """Wait for nothing."""
+
+    return [*the_wire_is_slow(), (Tenure, "_nothing_unwritten", at_once)]
 
 
 def what_was_handed_back_stays_in_the_frontier() -> list[Wanted]:
@@ -184,6 +210,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     a_gap_that_repeats_is_never_real,
     nobody_asks_whose_a_partition_is,
     a_ghost_goes_on,
+    rows_under_way_are_not_waited_for,
+    partitions_are_taken_at_the_very_end,
+    a_last_write_is_not_waited_for,
     what_was_handed_back_stays_in_the_frontier,
     a_refused_commit_is_forgotten,
     a_full_channel_blocks_the_fetch_loop,

@@ -120,20 +120,24 @@ class Rows:
 
     logs, preferences = "logs", "preferences"
 
-    def __init__(self, weather: Weather) -> None:
-        self._weather = weather
+    def __init__(self, clockwork: Clockwork, weather: Weather) -> None:
+        self._clockwork, self._weather = clockwork, weather
         self.kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """Every version that was written of a notification's row, in order."""
 
     async def put(self, table: str, items: Sequence[dict[str, Any]]) -> list[int]:
-        untaken = []
-        for place, item in enumerate(items):
-            if self._weather.untaken():
-                untaken.append(place)
-            elif table == self.logs:
-                self.kept[item["notification_id"]["S"]].append(item)
-        await asyncio.sleep(self._weather.store_s())
+        thinks_s = self._weather.store_s()
+        untaken = [place for place in range(len(items)) if self._weather.untaken()]
+        if table == self.logs:
+            taken = [item for place, item in enumerate(items) if place not in untaken]
+            self._clockwork.at(thinks_s / 2, self._keep, None, taken)
+        await asyncio.sleep(thinks_s)
         return untaken
+
+    def _keep(self, items: Sequence[dict[str, Any]]) -> None:
+        """What was sent lands, whatever becomes of its sender."""
+        for item in items:
+            self.kept[item["notification_id"]["S"]].append(item)
 
     async def raise_rank(self, item: dict[str, Any]) -> bool:
         raise AssertionError("no row is older than its fold here")

@@ -4,6 +4,7 @@
     SEEDS=20000 FROM=500 python tests/simulation/run.py
     SEED=4711 python tests/simulation/run.py
     MUTATION=a_ghost_goes_on python tests/simulation/run.py
+    STORM=the_wire_is_slow SEEDS=2000 python tests/simulation/run.py
 
 A failing seed is printed as it is found; the last line on stdout is a JSON summary; exit code 1 if any seed failed.
 """
@@ -30,10 +31,13 @@ def main() -> int:
     from tests.simulation.mutations import MUTATIONS
     from tests.simulation.scenario import Scenario
     from tests.simulation.staging import replaced
+    from tests.simulation.storms import STORMS
 
     alone = os.environ.get("SEED")
     first, count = (int(alone), 1) if alone else (option("FROM", 0), option("SEEDS", 2000))
-    chosen = {mutation.__name__: mutation for mutation in MUTATIONS}.get(os.environ.get("MUTATION", ""))
+    chosen = {change.__name__: change for change in (*MUTATIONS, *STORMS)}.get(
+        os.environ.get("MUTATION") or os.environ.get("STORM", "")
+    )
     failed: list[int] = []
     kinds: Counter[str] = Counter()
     began = time.perf_counter()

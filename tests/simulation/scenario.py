@@ -39,6 +39,10 @@ from tests.simulation.worker import Worker
 CASTS = {"route": 5, "path": 3, "all": 2}
 """What each worker hosts: routing; the waiting rooms and delivery by SMS too; the record flow too."""
 KINDS = {"fuse": 4, "kill": 1, "wipe": 1, "term": 1, "stall": 2, "scale": 1}
+FAULTS = (0, 1, 2, 4)
+"""How many strike in one seed."""
+STALLS_S = (0.5, 4.0, 8.0, 12.0)
+"""Some within every session, some past the shorter, some past all."""
 CALM_S = 12.0
 """After the last input and before it clears up: faults strike until then."""
 DRAIN_S = 150.0
@@ -56,7 +60,7 @@ class Scenario:
         self.broker = Broker(self.clockwork, self.partitions, draw.choice((0.0, 0.0, 0.05)))
         self.ring = KeyRing({1: bytes(32)}, bytes(32), randomness=draw.randbytes)
         self.sms = Sms(self.clockwork, self.ring, self.weather, window=draw.choice((1, 2, 64)))
-        self.rows = Rows(self.weather)
+        self.rows = Rows(self.clockwork, self.weather)
         self.blocked = DictEntries()
         self.people = traffic.people(draw, draw.choice((2, 5)))
         self.groups: dict[str, Group] = {}
@@ -171,7 +175,7 @@ class Scenario:
         inputs_s, count = draw.choice((0.5, 4.0, 4.0, 10.0)), draw.choice((8, 20, 40))
         for written in traffic.requests(draw, count, self.people, self.partitions):
             clockwork.at(draw.random() * inputs_s, self._write, None, topics.notifications(Lane.HIGH).name, written)
-        for _ in range(draw.choice((0, 1, 2, 4))):
+        for _ in range(draw.choice(FAULTS)):
             kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
             clockwork.at(draw.random() * (inputs_s + CALM_S / 2), self._hurt, None, kind, draw.choice(self.workers))
         return inputs_s
@@ -191,7 +195,7 @@ class Scenario:
             case "term":
                 worker.terminate()
             case "stall":
-                worker.stand_still(draw.choice((0.5, 4.0, 8.0, 12.0)))
+                worker.stand_still(draw.choice(STALLS_S))
             case "scale":
                 hired = self._hire()
                 hired.start()

@@ -10,10 +10,12 @@ import pytest
 from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.scenario import Scenario
 from tests.simulation.staging import replaced
+from tests.simulation.storms import STORMS
 
 SEEDS = 500
-FOUND_WITHIN = 250
+FOUND_WITHIN = 400
 """Seeds after which a guard that was taken away must have been missed; most are within ten."""
+STORMY_SEEDS = 150
 
 
 class Played(NamedTuple):
@@ -75,6 +77,12 @@ def test_a_seed_is_the_same_each_time_it_is_played() -> None:
         return scenario.clockwork.steps, scenario.story
 
     assert [story(seed) for seed in range(12)] == [story(seed) for seed in range(12)]
+
+
+@pytest.mark.parametrize("storm", STORMS, ids=lambda storm: storm.__name__.replace("_", " "))
+def test_a_storm_is_outlived(storm: Mutation) -> None:
+    with replaced(storm()):
+        assert [fault for seed in range(STORMY_SEEDS) for fault in Scenario(seed).play()] == []
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__.replace("_", " "))

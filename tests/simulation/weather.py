@@ -14,6 +14,7 @@ class Weather:
         self._quick = draw.choice((0.6, 0.95))
         self.refused = 0
         self._records = draw.choice((1, 3, 50))
+        self._slowest_s = draw.choice((0.4, 0.4, 6.0))
 
     def clear_up(self) -> None:
         """Nothing goes wrong from now on."""
@@ -40,7 +41,7 @@ class Weather:
 
     def wire_s(self) -> float:
         """One way between a client and the broker."""
-        return self._draw.random() * (0.4 if self._odd() else 0.003)
+        return self._draw.random() * (self._slowest_s if self._odd() else 0.003)
 
     def ack_s(self) -> float:
         """From when a record has landed to when its producer knows."""

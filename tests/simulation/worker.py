@@ -122,7 +122,7 @@ class Worker:
             self._client(app, engine, main, life)
             assert app.run is not None
             main.create_task(app.run(Stream()))
-        main.create_task(self._beat(self.engines))
+        main.create_task(self._run())
         self._clockwork.life = None
 
     def _client(self, app: App, engine: Engine, main: Loop, life: Life) -> None:
@@ -130,17 +130,21 @@ class Worker:
         consumer = GroupConsumer(self._clockwork, self._broker, self._weather, engine.flow.group)
         app.thread = thread = ClientThread(consumer, Loop(self._clockwork, life), main, engine)
         member = Member(self.name, group, life, main, engine, thread)
-        thread.thread_loop.call_soon(thread.begin)
-        thread.thread_loop.create_task(member.take_part())
         self.engines.append(engine)
         self.members.append(member)
         self.consumers.append(consumer)
         self.threads.append(thread)
 
-    async def _beat(self, engines: Sequence[Engine]) -> None:
+    async def _run(self) -> None:
+        """As `Process.run`: it beats before it joins."""
+        engines, clients = self.engines, list(zip(self.threads, self.members, strict=True))
+        asyncio.get_running_loop().create_task(self._beat(engines))
         for engine in engines:
-            if engine.flow.outside is not None and engine.flow.outside.start is not None:
-                await engine.flow.outside.start()
+            await engine.start_outside()
+        for thread, member in clients:
+            thread.in_thread(thread.begin, member)
+
+    async def _beat(self, engines: Sequence[Engine]) -> None:
         while True:
             for engine in engines:
                 engine.tenure.beat()
@@ -204,7 +208,7 @@ class Worker:
     async def _end(self, life: Life) -> None:
         """As `Process._end`. Until the app has stopped, the group still tells it of rebalances."""
         engines, members = self.engines, self.members
-        await asyncio.gather(*(engine.release() for engine in engines))
+        await asyncio.gather(*(engine.tenure.end() for engine in engines))
         await asyncio.sleep(self._weather.wire_s())
         for member in members:
             member.leave()

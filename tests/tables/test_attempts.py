@@ -28,7 +28,7 @@ def latest(state: State, round_: int = 2, number: int = 2) -> Attempt:
         (STARTED, OTHER, 2, 1, REPEAT),
         (RETRYABLE, OTHER, 2, 1, REPEAT),
         (RETRYABLE, OTHER, 1, 9, REPEAT),
-        (STARTED, OTHER, 2, 3, REPEAT),
+        (STARTED, OTHER, 2, 3, GO),
         (RETRYABLE, OTHER, 2, 3, GO),
         (ENDED, OTHER, 2, 3, REPEAT),
         (STARTED, OTHER, 3, 1, GO),

@@ -28,7 +28,7 @@ class Stand:
         self.durable_at_once = True
         self.begun: list[object] = []
         outside = Outside(window, self._perform, lambda work, started: (work, "cut" if started else "not begun"), None)  # type: ignore[arg-type]
-        self.calls = Calls(outside, WAITS, {}, self._settle, self._done)
+        self.calls = Calls(outside, WAITS, {}, self._settle, self._done, lambda: None)
         self.done: list[Span] = []
         self.part = Partition("t", 0, 0)
 
@@ -53,8 +53,7 @@ class Stand:
     def announce(self, *works: Any, part: Partition | None = None) -> Span:
         part = part or self.part
         span = part.frontier.begin(1, 0.0)
-        self.calls.reserve(len(works))
-        self.calls.start(part, span, list(works))
+        self.calls.announce(part, span, list(works))()
         return span
 
     @property
@@ -110,7 +109,7 @@ async def test_the_window_counts_a_call_from_its_announcement_until_it_is_settle
 
 async def test_announced_calls_that_have_not_begun_take_room() -> None:
     stand = Stand(window=3)
-    stand.calls.reserve(2)
+    stand.calls.announce(stand.part, stand.part.frontier.begin(1, 0.0), [0.0, 0.0])
     assert await stand.calls.room() == 1
 
 
@@ -165,6 +164,48 @@ async def test_results_of_a_lost_partition_are_dropped_and_free_their_room() -> 
     assert (stand.settled, stand.done) == ([], [])
 
 
+async def test_calls_of_a_partition_begin_in_the_order_of_its_records_whichever_is_durable_first() -> None:
+    stand = Stand(window=8)
+    first, second = (stand.part.frontier.begin(ends, 0.0) for ends in (1, 2))
+    first_durable = stand.calls.announce(stand.part, first, [0.01, 0.02])
+    stand.calls.announce(stand.part, second, [0.03])()
+    stand.announce(0.04, part=Partition("t", 1, 0))
+    await until(lambda: stand.begun)
+    assert stand.begun == [0.04], "another partition does not wait"
+    first_durable()
+    await until(lambda: len(stand.done) == 3)
+    assert stand.begun == [0.04, 0.01, 0.02, 0.03]
+
+
+def test_a_call_that_is_cut_off_and_does_not_end_ends_the_process() -> None:
+    program = """
+import asyncio, time
+import flows.engine.outside
+from flows.engine.flow import Outside, Waits
+from flows.engine.outside import Calls
+from flows.engine.partition import Partition
+
+async def perform(work, tables):
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+async def main():
+    flows.engine.outside.CUT_OFF_S = 0.1
+    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: None)
+    part = Partition("t", 0, 0)
+    calls.announce(part, part.frontier.begin(1, 0.0), [object()])()
+    await asyncio.sleep(0.01)
+    await calls.drain(time.monotonic())
+
+asyncio.run(asyncio.wait_for(main(), 10))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 70
+
+
 def test_a_call_that_raises_ends_the_process() -> None:
     program = """
 import asyncio
@@ -176,9 +217,9 @@ async def perform(work, tables):
     raise ValueError("a secret that no log may show")
 
 async def main():
-    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None)
+    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: None)
     part = Partition("t", 0, 0)
-    calls.start(part, part.frontier.begin(1, 0.0), [object()])
+    calls.announce(part, part.frontier.begin(1, 0.0), [object()])()
     await asyncio.sleep(5)
 
 asyncio.run(main())

@@ -163,7 +163,7 @@ def flow(toy: str, worker: str, journal: Path) -> Flow:
     )
 
 
-async def _pulse() -> None:
+async def _pulse(be_no_ghost: Callable[[], None]) -> None:
     """From when the file TOY_PULSE exists, write to it the longest CPU time between two beats of 1 ms, in ms."""
     target = os.environ.get("TOY_PULSE")
     if target:

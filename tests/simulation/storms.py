@@ -1,0 +1,36 @@
+"""Weather and faults of one kind only, for guards that are seldom needed; each must be outlived."""
+
+from tests.simulation import scenario
+from tests.simulation.staging import Wanted
+from tests.simulation.weather import Weather
+
+
+def rows_take_long() -> list[Wanted]:
+    """The store of rows thinks for longer than a drain every other time, and partitions wander."""
+    return [
+        (scenario, "CASTS", {"all": 1}),
+        (scenario, "KINDS", {"term": 2, "stall": 2, "scale": 1}),
+        (scenario, "FAULTS", (6,)),
+        (Weather, "store_s", lambda self: self._draw.random() * self._draw.choice((0.05, 8.0))),
+    ]
+
+
+def the_wire_is_slow() -> list[Wanted]:
+    """A request to the broker may be under way for longer than a drain."""
+    return [
+        (scenario, "KINDS", {"term": 2, "scale": 1}),
+        (scenario, "FAULTS", (6,)),
+        (Weather, "wire_s", lambda self: self._draw.random() * (8.0 if self._draw.random() < 0.06 else 0.003)),
+    ]
+
+
+def workers_come_and_go() -> list[Wanted]:
+    """Workers end in order and others begin, and leaving a group takes long."""
+    return [
+        (scenario, "KINDS", {"term": 3, "scale": 2}),
+        (scenario, "FAULTS", (6,)),
+        (Weather, "wire_s", lambda self: self._draw.random() * (3.0 if self._draw.random() < 0.3 else 0.003)),
+    ]
+
+
+STORMS = (rows_take_long, the_wire_is_slow, workers_come_and_go)
