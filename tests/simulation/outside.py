@@ -15,7 +15,7 @@ from schemas.topics import changelog
 from schemas.vocabulary import Reason
 from tables import attempts
 from tests.simulation.broker import Record
-from tests.simulation.clockwork import Clockwork
+from tests.simulation.clockwork import Clockwork, Life
 from tests.simulation.traffic import DEAD_PHONE, TENANT
 from tests.simulation.weather import Weather
 
@@ -130,14 +130,15 @@ class Rows:
         untaken = [place for place in range(len(items)) if self._weather.untaken()]
         if table == self.logs:
             taken = [item for place, item in enumerate(items) if place not in untaken]
-            self._clockwork.at(thinks_s / 2, self._keep, None, taken)
+            self._clockwork.at(thinks_s / 2, self._keep, None, self._clockwork.life, taken)
         await asyncio.sleep(thinks_s)
         return untaken
 
-    def _keep(self, items: Sequence[dict[str, Any]]) -> None:
-        """What was sent lands, whatever becomes of its sender."""
-        for item in items:
-            self.kept[item["notification_id"]["S"]].append(item)
+    def _keep(self, sender: Life, items: Sequence[dict[str, Any]]) -> None:
+        """What was sent lands, even while its sender stands still; with a process its connections end."""
+        if sender.alive:
+            for item in items:
+                self.kept[item["notification_id"]["S"]].append(item)
 
     async def raise_rank(self, item: dict[str, Any]) -> bool:
         raise AssertionError("no row is older than its fold here")
