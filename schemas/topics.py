@@ -25,7 +25,8 @@ class Topic:
 
     `key` names the fields of the record that are the Kafka key. Topics with `append_time` carry the broker's clock
     (LogAppendTime): the windows of dedup, deadlines and retry tiers count from it. `compacted_s` is the least and the
-    greatest age at which a record that another of its key follows is compacted away.
+    greatest age at which a record that another of its key follows is compacted away. Where it `lingers`, nothing waits
+    for its records but the commit: the engine sends them later, many at a time.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Topic:
     append_time: bool = False
     segment_s: int | None = None
     compacted_s: tuple[int, int] | None = None
+    lingers: bool = False
 
     def settings(self) -> dict[str, str]:
         """The topic's configuration in Kafka's words."""
@@ -83,7 +85,7 @@ def retries(lane: Lane, tier: str) -> Topic:
     return Topic(f"retries.{lane}.{tier}", "as at its destination", None, append_time=True)
 
 
-STATUSES = Topic("statuses", "notification_id", Status)
+STATUSES = Topic("statuses", "notification_id", Status, lingers=True)
 PREFERENCES = Topic(
     "preferences",
     "tenant, user_id",

@@ -8,7 +8,7 @@ from tables.table import Kind, Table
 WINDOW_S = 24 * 3600
 """How long a key is owned, by append time."""
 
-TABLE = Table("dedup", Kind.CHANGELOGGED, keep_s=26 * 3600)
+TABLE = Table("dedup", Kind.CHANGELOGGED, keep_s=26 * 3600, lingers=True)
 """Kept two hours longer than the window, so that a replay at its edge still finds its entry."""
 
 GENERATION = 1

@@ -53,13 +53,17 @@ class Fold(Generic[Said]):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table. `keep_s` bounds the life of an entry, here and in the changelog; None keeps it."""
+    """One table. `keep_s` bounds the life of an entry, here and in the changelog; None keeps it.
+
+    Where it `lingers`, nothing waits for its changelog but the commit.
+    """
 
     name: str
     kind: Kind
     keep_s: int | None = None
     source: Topic | None = None
     fold: Fold[Any] | None = None
+    lingers: bool = False
 
 
 class Entries(Protocol):

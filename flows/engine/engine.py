@@ -9,7 +9,7 @@ Everything here runs on the event loop; the client's thread fetches, a thread po
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from flows.engine.frontier import Span
 from flows.engine.meters import Meters
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
-from flows.engine.producer import Changes, FlowProducer
+from flows.engine.producer import LINGER_MS, Changes, FlowProducer, Lines, Then
 from flows.engine.seams import BatchConsumer, EngineApp, Thread
 from flows.engine.stop import die
 from flows.engine.tables import FlowTables, View
@@ -59,6 +59,7 @@ class Engine:
         app: EngineApp,
         *,
         brokers: str,
+        lines: Lines,
         folder: Path,
         ring: KeyRing,
         meters: Meters,
@@ -70,7 +71,9 @@ class Engine:
         self._meters = meters
         self._stages = {topic.name: stage for topic, stage in flow.stages.items()}
         self.tables = FlowTables(folder, flow.name, flow.tables, replicated)
-        self.producer = FlowProducer(brokers, flow.waits.linger_ms, flow.group)
+        lingering = {topic.name for topic in flow.writes if topic.lingers}
+        lingering |= {self.tables.log_of[name] for name, table in self.tables.specs.items() if table.lingers}
+        self.producer = FlowProducer(lines.of(flow.waits.linger_ms), lines.of(LINGER_MS), lingering)
         self.calls: Calls | None = None
         if flow.outside is not None:
             self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._be_no_ghost)
@@ -179,10 +182,10 @@ class Engine:
         self._meters.count(metrics.BATCHES, (self.flow.name,))
         span = part.frontier.begin(ends, time.monotonic())
         if self.calls is not None and outbox.calls:
-            then = self.calls.announce(part, span, outbox.calls)
+            durable, whole = self.calls.announce(part, span, outbox.calls)
         else:
-            then = partial(self._done, part, span)
-        self._emit(part, views, outbox, then)
+            durable, whole = _nothing, partial(self._done, part, span)
+        self._emit(part, views, outbox, durable, whole)
         self.tables.applied(part.topic, part.number, ends)
 
     def _hand_back(self, part: Partition, records: Sequence[Input], later: Later) -> None:
@@ -219,8 +222,8 @@ class Engine:
 
     # -- making durable --------------------------------------------------------------------------------------------
 
-    def _emit(self, part: Partition, views: Tables, outbox: Outbox, then: Callable[[], None]) -> None:
-        """Write to the stores, the changelogs and the topics; `then` runs when all of it is acknowledged."""
+    def _emit(self, part: Partition, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
+        """Write to the stores, the changelogs and the topics; then as `FlowProducer.emit`."""
         self.tenure.be_no_ghost()
         changelogs: list[Changes] = []
         for name in self.tables.specs:
@@ -231,18 +234,18 @@ class Engine:
                     changelogs.append((self.tables.log_of[name], part.number, writes))
         self._meters.absorb(outbox)
         self._meters.count(metrics.PRODUCED, (self.flow.name,), len(outbox.records))
-        self.producer.emit(outbox.records, changelogs, then, self.tables.logged)
+        self.producer.emit(outbox.records, changelogs, durable, whole, self.tables.logged)
 
     def _done(self, part: Partition, span: Span) -> None:
         part.frontier.finish(span)
         self.tenure.progress_at = time.monotonic()
 
-    def _settled(self, part: Partition, results: list[object], then: Callable[[], None]) -> None:
-        """Results of calls: write what follows from them; `then` runs when that is durable."""
+    def _settled(self, part: Partition, results: list[object], durable: Then, whole: Then) -> None:
+        """Results of calls: write what follows from them."""
         assert self.flow.outside is not None, "calls come from a flow with an outside"
         views, outbox = self.tables.views(part.number), Outbox()
         self.flow.outside.settle(results, views, outbox)
-        self._emit(part, views, outbox, then)
+        self._emit(part, views, outbox, durable, whole)
 
     def check_partitions(self) -> None:
         """Refuse topics that are missing or whose partition counts differ (blocks). Raises TopicsDiffer."""
@@ -252,3 +255,7 @@ class Engine:
             raise TopicsDiffer(
                 f"{self.flow.name} needs topics of one partition count, found {counts}: see `carillon topics plan`"
             )
+
+
+def _nothing() -> None:
+    """Nobody waits for a batch without calls but the commit."""

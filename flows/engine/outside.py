@@ -12,16 +12,18 @@ from agents.stage import Tables
 from flows.engine.flow import Outside, Waits
 from flows.engine.frontier import Span
 from flows.engine.partition import Partition
+from flows.engine.producer import Then
 from flows.engine.stop import die
 
 CUT_OFF_S = 10.0
 """How long a call that is cut off may take to end."""
 
-Settled = Callable[[Partition, list[object], Callable[[], None]], None]
+Settled = Callable[[Partition, list[object], Then, Then], None]
+"""Writes results: the first is to be called when what others wait for is durable, the second when everything is."""
 
 
 class _Announced:
-    """The calls of one piece of a batch; its span is done when the last of them is settled durably."""
+    """The calls of one piece of a batch; its span is done when it and the last of them are wholly written."""
 
     __slots__ = ("durable", "left", "part", "span", "works")
 
@@ -29,7 +31,7 @@ class _Announced:
         self.part = part
         self.span = span
         self.works = works
-        self.left = len(works)
+        self.left = len(works) + 1
         self.durable = False
 
 
@@ -69,16 +71,17 @@ class Calls:
             await self._freed.wait()
         return free
 
-    def announce(self, part: Partition, span: Span, works: list[object]) -> Callable[[], None]:
+    def announce(self, part: Partition, span: Span, works: list[object]) -> tuple[Then, Then]:
         """Count calls from their announcement on: a kill leaves no more than the window unknown.
 
-        What is returned is to be called once the announcement is durable. Whatever the order of acknowledgements, the
+        The first that is returned is to be called once the announcement is durable, the second once all that was
+        written with it is. Whatever the order of acknowledgements, the
         calls of a partition begin in the order of its records: the last row of a notification is written last.
         """
         announced = _Announced(part, span, works)
         part.announced.append(announced)
-        self._reserved += announced.left
-        return partial(self._announced, announced)
+        self._reserved += len(works)
+        return partial(self._announced, announced), partial(self._written, [announced])
 
     def _announced(self, announced: _Announced) -> None:
         announced.durable = True
@@ -129,11 +132,11 @@ class Calls:
             if part.lost:
                 self._free(len(group))
                 continue
-            self._settled(part, [result for _, result in group], lambda group=group: self._durable(group))  # type: ignore[misc]
+            results, pieces = [result for _, result in group], [announced for announced, _ in group]
+            self._settled(part, results, partial(self._free, len(group)), partial(self._written, pieces))
 
-    def _durable(self, group: list[tuple[_Announced, object]]) -> None:
-        self._free(len(group))
-        for announced, _ in group:
+    def _written(self, pieces: list[_Announced]) -> None:
+        for announced in pieces:
             announced.left -= 1
             if not announced.left:
                 self._done(announced.part, announced.span)

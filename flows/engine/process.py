@@ -18,6 +18,7 @@ from flows.engine.engine import Engine
 from flows.engine.exposition import serve
 from flows.engine.flow import Flow
 from flows.engine.meters import Meters
+from flows.engine.producer import Lines
 from flows.engine.replicated import Replicated
 from flows.engine.seams import EngineApp, NoTables
 from flows.engine.stop import die
@@ -78,6 +79,7 @@ class Process:
         self.host = host
         self.meters = Meters()
         (host.folder / "faust").mkdir(parents=True, exist_ok=True)
+        self._lines = Lines(host.brokers, f"carillon-{host.worker}")
         self._pool = ThreadPoolExecutor(max_workers=max(2, len(flows)), thread_name_prefix="stores")
         wanted = {table.name: table for flow in flows for table in flow.tables if table.kind is Kind.REPLICATED}
         self.replicated = {
@@ -92,6 +94,7 @@ class Process:
             flow,
             app_of(flow, self.host),
             brokers=self.host.brokers,
+            lines=self._lines,
             folder=self.host.folder,
             ring=self.host.ring,
             meters=self.meters,

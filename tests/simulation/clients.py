@@ -61,8 +61,9 @@ class EndOfPartition:
 class Producer:
     """librdkafka's producer: one batch a partition on its way at a time, in order, landed before it is acknowledged."""
 
-    def __init__(self, clockwork: Clockwork, broker: Broker, weather: Weather) -> None:
+    def __init__(self, clockwork: Clockwork, broker: Broker, weather: Weather, linger_s: float) -> None:
         assert clockwork.life is not None, "a process makes its producers"
+        self._linger_s = linger_s
         self._clockwork, self._broker, self._weather, self._life = clockwork, broker, weather, clockwork.life
         self._queues: dict[Place, list[tuple[Any, ...]]] = defaultdict(list)
         self._sending: set[Place] = set()
@@ -93,7 +94,7 @@ class Producer:
         self._unreported += 1
         if place not in self._sending:
             self._sending.add(place)
-            self._clockwork.at(self._weather.linger_s(), self._send, self._life, place)
+            self._clockwork.at(self._linger_s, self._send, self._life, place)
 
     def _send(self, place: Place) -> None:
         self._on_wire[place] = self._queues.pop(place)

@@ -15,6 +15,7 @@ from flows.engine.engine import Engine
 from flows.engine.frontier import Frontier, Span
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
+from flows.engine.producer import Then
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.tenure import Tenure
@@ -173,10 +174,9 @@ def a_call_before_its_attempt_is_durable() -> list[Wanted]:
     """Calls begin with the emission that announces them."""
     emit = Engine._emit
 
-    def at_once(self: Engine, part: Partition, views: Tables, outbox: Outbox, then: Callable[[], None]) -> None:
-        emit(self, part, views, outbox, (lambda: None) if outbox.calls else then)
-        if outbox.calls:
-            then()
+    def at_once(self: Engine, part: Partition, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
+        emit(self, part, views, outbox, lambda: None, whole)
+        durable()
 
     return [(Engine, "_emit", at_once)]
 
@@ -188,7 +188,8 @@ def an_outcome_is_dropped() -> list[Wanted]:
         self._timer = None
         groups, self._results = self._results, {}
         for group in groups.values():
-            self._durable(group)
+            self._free(len(group))
+            self._written([announced for announced, _ in group])
 
     return [(Calls, "_settle", settle)]
 

@@ -98,7 +98,7 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         *((module, "time", clock) for module in _WITH_CLOCK),
         *((module, "die", die) for module in _DYING),
         *((module, "now_ms", clockwork.now_ms) for module in _TELLING),
-        (_engine.producer, "Producer", lambda _: Producer(*outside)),
+        (_engine.producer, "Producer", lambda settings: Producer(*outside, settings["linger.ms"] / 1000)),
         (_engine.producer, "_POLL_S", 0.01),
         (_engine.producer, "_QUEUE_LIMIT", draw.choice((4, 60_000))),
         (_engine.restore, "Consumer", lambda _: LogReader(*outside)),

@@ -35,10 +35,6 @@ class Weather:
         """How long a provider thinks about a call: at times longer than a drain, or than anybody should wait."""
         return self._draw.random() * (0.2 if self._draw.random() < self._quick else self._draw.choice((4.0, 15.0)))
 
-    def linger_s(self) -> float:
-        """How long a record waits for others."""
-        return self._draw.random() * 0.004
-
     def wire_s(self) -> float:
         """One way between a client and the broker."""
         return self._draw.random() * (self._slowest_s if self._odd() else 0.003)

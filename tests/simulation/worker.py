@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 
 from flows.engine.engine import Engine
 from flows.engine.flow import Flow
+from flows.engine.producer import Lines
 from schemas.sealing import KeyRing
 from tables.table import Entries
 from tests.simulation.broker import Broker
@@ -107,12 +108,14 @@ class Worker:
         life.at_end.append(self._ended)
         main = Loop(self._clockwork, life)
         self.engines, self.members, self.consumers, self.threads = [], [], [], []
+        lines = Lines("", self.name)
         for flow in self._flows():
             app = App()
             engine = Engine(
                 flow,
                 cast(Any, app),
                 brokers="",
+                lines=lines,
                 folder=Path(self.name),
                 ring=self._ring,
                 meters=Silence(),

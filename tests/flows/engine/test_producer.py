@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from flows.cluster import Cluster
 from flows.engine.changelog import unpack
-from flows.engine.producer import FlowProducer
+from flows.engine.producer import FlowProducer, Lines
 from schemas.keys import partition_of
 from schemas.topics import Topic
 
@@ -25,17 +25,22 @@ def topic(kafka: str) -> str:
 @pytest.fixture
 def producer(kafka: str) -> FlowProducer:
     """A flow's producer."""
-    return FlowProducer(kafka, 2, "tests")
+    lines = Lines(kafka, "tests")
+    return FlowProducer(lines.of(2), lines.of(200), ["what-lingers"])
 
 
 class Emitted:
     """What was reported of an emission."""
 
     def __init__(self) -> None:
-        self.done = 0
+        self.durable = self.done = 0
         self.logged: list[tuple[str, int, int]] = []
 
+    def soon(self) -> None:
+        self.durable += 1
+
     def then(self) -> None:
+        assert self.durable == 1
         self.done += 1
 
     def log(self, topic: str, partition: int, offset: int) -> None:
@@ -70,7 +75,7 @@ async def test_records_go_where_their_key_or_partition_says_with_their_headers(
         (topic, b"some user", b"by partition", 3, [("origin", b"a/0/1")]),
         (topic, None, None, 2, None),
     ]
-    producer.emit(records, [], emitted.then, emitted.log)
+    producer.emit(records, [], emitted.soon, emitted.then, emitted.log)
     await emitted.wait()
     found = {m.partition(): (m.key(), m.value(), m.headers()) for m in read(kafka, topic) if m.partition() in (2, 3)}
     assert found[2] == (None, None, None)
@@ -81,15 +86,36 @@ async def test_records_go_where_their_key_or_partition_says_with_their_headers(
 
 async def test_an_emission_is_done_once_after_the_last_acknowledgement(topic: str, producer: FlowProducer) -> None:
     emitted = Emitted()
-    producer.emit([(topic, b"%d" % n, b"v", -1, None) for n in range(500)], [], emitted.then, emitted.log)
+    producer.emit([(topic, b"%d" % n, b"v", -1, None) for n in range(500)], [], emitted.soon, emitted.then, emitted.log)
     assert emitted.done == 0
     await emitted.wait()
     assert (emitted.done, producer.in_flight) == (1, 0)
 
 
+async def test_what_lingers_is_sent_later_and_nobody_but_the_whole_emission_waits_for_it(
+    kafka: str, topic: str
+) -> None:
+    lines, lingering = Lines(kafka, "tests"), f"{topic}-lingers"
+    Cluster(kafka, 4, 1).apply([Topic(lingering, "key", None)])
+    producer, first, emitted = FlowProducer(lines.of(2), lines.of(500), [lingering]), Emitted(), Emitted()
+    records = [(topic, None, b"soon", 0, None), (lingering, None, b"late", 0, None)]
+    producer.emit(records, [], first.soon, first.then, first.log)
+    await first.wait()
+    began = time.monotonic()
+    producer.emit(records, [(lingering, 1, {b"k": b"e"})], emitted.soon, emitted.then, emitted.log)
+    while not emitted.durable:
+        await asyncio.sleep(0.002)
+    assert time.monotonic() - began < 0.4
+    assert (emitted.done, producer.in_flight) == (0, 1)
+    await emitted.wait()
+    assert time.monotonic() - began >= 0.5
+    assert (producer.in_flight, emitted.logged) == (0, [(lingering, 1, 1)])
+    assert sorted(m.partition() or 0 for m in read(kafka, lingering)) == [0, 0, 1]
+
+
 async def test_an_empty_emission_is_done_at_once(producer: FlowProducer) -> None:
     emitted = Emitted()
-    producer.emit([], [], emitted.then, emitted.log)
+    producer.emit([], [], emitted.soon, emitted.then, emitted.log)
     assert emitted.done == 1
 
 
@@ -97,7 +123,7 @@ async def test_a_changelog_gets_the_entries_of_a_batch_as_one_record_and_tells_t
     kafka: str, topic: str, producer: FlowProducer
 ) -> None:
     emitted = Emitted()
-    producer.emit([], [(topic, 1, {b"a": b"1", b"b": None})], emitted.then, emitted.log)
+    producer.emit([], [(topic, 1, {b"a": b"1", b"b": None})], emitted.soon, emitted.then, emitted.log)
     await emitted.wait()
     assert emitted.logged == [(topic, 1, 1)]
     [message] = read(kafka, topic)
@@ -109,7 +135,7 @@ async def test_changelog_records_of_one_partition_keep_the_order_of_their_batche
 ) -> None:
     emissions = [Emitted() for _ in range(300)]
     for number, emitted in enumerate(emissions):
-        producer.emit([], [(topic, 0, {b"k": b"%d" % number})], emitted.then, emitted.log)
+        producer.emit([], [(topic, 0, {b"k": b"%d" % number})], emitted.soon, emitted.then, emitted.log)
     await emissions[-1].wait()
     assert [unpack(m.value())[b"k"] for m in read(kafka, topic)] == [b"%d" % number for number in range(300)]
     assert [emitted.logged[0][2] for emitted in emissions] == list(range(1, 301))
@@ -121,8 +147,8 @@ async def test_agents_wait_while_too_much_is_in_flight(
     monkeypatch.setattr("flows.engine.producer._QUEUE_LIMIT", 100)
     emitted = Emitted()
     await asyncio.wait_for(producer.room(), 1)
-    producer.emit([(topic, None, b"v", 0, None)] * 101, [], emitted.then, emitted.log)
-    assert producer.in_flight == 101
+    producer.emit([(topic, None, b"v", 0, None)] * 101, [], emitted.soon, emitted.then, emitted.log)
+    assert producer.in_flight == 1
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(producer.room(), 0.0)
     await emitted.wait()

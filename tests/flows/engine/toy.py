@@ -189,12 +189,14 @@ def _die_between_changelog_and_forward() -> None:
         # Later than the next commit, which must not come before the forward.
         asyncio.get_running_loop().call_later(3 * COMMIT_S, os.kill, os.getpid(), signal.SIGKILL)
 
-    def only_the_changelog(self: FlowProducer, records: Any, changelogs: Any, then: Any, logged: Any) -> None:
+    def only_the_changelog(
+        self: FlowProducer, records: Any, changelogs: Any, durable: Any, whole: Any, logged: Any
+    ) -> None:
         if changelogs and not Path(os.environ["TOY_STATE"], "died").exists():
             Path(os.environ["TOY_STATE"], "died").touch()
-            emit(self, [], changelogs, die_later, logged)
+            emit(self, [], changelogs, lambda: None, die_later, logged)
         else:
-            emit(self, records, changelogs, then, logged)
+            emit(self, records, changelogs, durable, whole, logged)
 
     FlowProducer.emit = only_the_changelog  # type: ignore[method-assign]
 
