@@ -1,4 +1,7 @@
-"""record: statuses become the one row each notification has in the store; preferences become rows of their own."""
+"""record: statuses become the one row each notification has in the store; preferences become rows of their own.
+
+All that a batch changes is one piece of work.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,8 +57,8 @@ def record(clock: Callable[[], int]) -> Callable[[Sequence[Input], Tables, Outbo
                 progress[key] = pack(row)
                 forgotten = (entry is None or row is before) and now - status.accepted_ms > FOLD_FOR_MS
                 changed[key] = Write(row, forgotten)
-        for write in changed.values():
-            outbox.call(write)
+        if changed:
+            outbox.call(list(changed.values()))
 
     return stage
 
@@ -75,8 +78,8 @@ def record_preferences(batch: Sequence[Input], tables: Tables, outbox: Outbox) -
                 continue
             if found.key == user_key(preference.tenant, preference.user_id):
                 latest[preference.tenant, preference.user_id] = preference
-    for preference in latest.values():
-        outbox.call(WritePreference(preference))
+    if latest:
+        outbox.call([WritePreference(preference) for preference in latest.values()])
 
 
 def _read(found: Input) -> Status | None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from flows.engine.seams import EngineApp
 
 TABLES = (progress.TABLE,)
-WINDOW = 20_000
-"""Rows that may wait for the store."""
+WINDOW = 1_000
+"""Batches whose rows may wait for the store."""
 
 
 def flow(rows: Rows, ring: KeyRing) -> Flow:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, repeat
@@ -72,13 +73,27 @@ def preference_items(write: WritePreference) -> list[Item]:
     ]
 
 
+@dataclass(slots=True)
+class _Waiter:
+    """Who waits for some rows."""
+
+    left: int
+    written: asyncio.Future[None]
+
+    def less(self) -> None:
+        """One of the rows is in the store."""
+        self.left -= 1
+        if not self.left and not self.written.done():
+            self.written.set_result(None)
+
+
 class Writer:
-    """Gathers and writes. `perform` returns once the row, or a later one of its id, is in the store."""
+    """Gathers and writes. `perform` returns once each row, or a later one of its id, is in the store."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._latest: dict[Place, Item] = {}
-        self._waiting: dict[Place, list[asyncio.Future[None]]] = {}
+        self._latest: dict[Place, Row | Item] = {}
+        self._waiting: dict[Place, list[_Waiter]] = {}
         self._conditional: set[Place] = set()
         self._requests = asyncio.Semaphore(REQUESTS)
         self._under_way: dict[Place, asyncio.Future[list[int]]] = {}
@@ -98,26 +113,29 @@ class Writer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._flushing
 
-    async def perform(self, work: Write | WritePreference, tables: Tables) -> None:
+    async def perform(self, work: Sequence[Write | WritePreference], tables: Tables) -> None:
         """Have one piece of work written."""
-        if isinstance(work, Write):
-            place = (self._rows.logs, work.row.notification_id, "")
-            if work.conditional:
-                self._conditional.add(place)
-            await self._add({place: row_item(work.row)})
-        else:
-            table, items = self._rows.preferences, preference_items(work)
-            await self._add({(table, item["user_id"]["S"], item["channel_type"]["S"]): item for item in items})
+        rows: dict[Place, Row | Item] = {}
+        for write in work:
+            if isinstance(write, Write):
+                place = (self._rows.logs, write.row.notification_id, "")
+                rows[place] = write.row
+                if write.conditional:
+                    self._conditional.add(place)
+            else:
+                for item in preference_items(write):
+                    rows[self._rows.preferences, item["user_id"]["S"], item["channel_type"]["S"]] = item
+        await self._written(rows)
 
-    async def _add(self, items: dict[Place, Item]) -> None:
-        self._latest.update(items)
-        futures = [asyncio.get_running_loop().create_future() for _ in items]
-        for place, future in zip(items, futures, strict=True):
-            self._waiting.setdefault(place, []).append(future)
+    async def _written(self, rows: dict[Place, Row | Item]) -> None:
+        self._latest.update(rows)
+        waiter = _Waiter(len(rows), asyncio.get_running_loop().create_future())
+        for place in rows:
+            self._waiting.setdefault(place, []).append(waiter)
         try:
-            await asyncio.gather(*futures)
+            await waiter.written
         except asyncio.CancelledError:
-            if requests := {self._under_way[place] for place in items if place in self._under_way}:
+            if requests := {self._under_way[place] for place in rows if place in self._under_way}:
                 await asyncio.wait(requests)
             raise
 
@@ -140,18 +158,19 @@ class Writer:
     async def _write(
         self,
         places: list[Place],
-        items: dict[Place, Item],
-        waiting: dict[Place, list[asyncio.Future[None]]],
+        rows: dict[Place, Row | Item],
+        waiting: dict[Place, list["_Waiter"]],
         put: Callable[[Sequence[Item]], Awaitable[list[int]]],
     ) -> None:
         """Write until the store has taken every row that anybody waits for. `put` tells which it has not taken."""
         for pause_s in chain(_PATIENCE_S, repeat(_PATIENCE_S[-1])):
             async with self._requests:
-                places = [place for place in places if any(not future.cancelled() for future in waiting[place])]
-                left = await self._request(places, items, put) if places else []
+                places = [place for place in places if any(not w.written.cancelled() for w in waiting[place])]
+                left = await self._request(places, rows, put) if places else []
             untaken = [places[index] for index in left]
             for place in set(places).difference(untaken):
-                _release(waiting[place])
+                for waiter in waiting[place]:
+                    waiter.less()
             if not untaken:
                 return
             places = untaken
@@ -159,10 +178,11 @@ class Writer:
             await asyncio.sleep(pause_s)
 
     async def _request(
-        self, places: list[Place], items: dict[Place, Item], put: Callable[[Sequence[Item]], Awaitable[list[int]]]
+        self, places: list[Place], rows: dict[Place, Row | Item], put: Callable[[Sequence[Item]], Awaitable[list[int]]]
     ) -> list[int]:
         self._be_no_ghost()
-        request = asyncio.ensure_future(put([items[place] for place in places]))
+        items = [row_item(row) if isinstance(row := rows[place], Row) else row for place in places]
+        request = asyncio.ensure_future(put(items))
         self._under_way.update(dict.fromkeys(places, request))
         try:
             return await request
@@ -179,9 +199,3 @@ def _ended(task: "asyncio.Task[None]") -> None:
     """Rows that wait for a writer that is gone would wait for ever, and look like a store that is down."""
     if not task.cancelled() and (error := task.exception()) is not None:
         die("the writer of rows ended", error)
-
-
-def _release(futures: list["asyncio.Future[None]"]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)

@@ -64,6 +64,11 @@ class Calls:
         """Calls under way."""
         return len(self._under_way)
 
+    @property
+    def settling(self) -> bool:
+        """Whether there are results that are not yet written."""
+        return self._timer is not None
+
     async def room(self) -> int:
         """Wait until calls may be announced, and say how many. What is announced counts until it is settled."""
         while (free := self._outside.window - self._reserved) <= 0:

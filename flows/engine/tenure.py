@@ -204,15 +204,18 @@ class Tenure:
         while any(part.frontier.open for part in held) and time.monotonic() < deadline:
             await asyncio.sleep(_LOOK_S)
         await self._nothing_unwritten()
-        await self._commit(held)
         for part in held:
             part.lost = True
+        await self._commit(held)
         await self._on_pool(self._tables.persist)
 
     async def _nothing_unwritten(self) -> None:
-        """Wait until the broker has answered for every record: one that lands later lands behind the next owner's."""
+        """Wait until the broker has answered for every record: one that lands later lands behind the next owner's.
+
+        The answer for an announcement may be followed by the results of calls that were not begun.
+        """
         deadline = time.monotonic() + ANSWERED_S
-        while self._producer.in_flight:
+        while self._producer.in_flight or (self._calls is not None and self._calls.settling):
             if time.monotonic() > deadline:
                 die(f"{self._flow.name} gives partitions up, and the brokers do not take what it wrote to them")
             await asyncio.sleep(_LOOK_S)

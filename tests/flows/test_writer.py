@@ -60,7 +60,7 @@ async def writer(rows: Counting, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 def perform(writer: Writer, *works: Write | WritePreference) -> list["asyncio.Task[None]"]:
-    return [asyncio.get_running_loop().create_task(writer.perform(work, {})) for work in works]
+    return [asyncio.get_running_loop().create_task(writer.perform([work], {})) for work in works]
 
 
 async def eventually(holds: Callable[[], object]) -> None:
@@ -224,7 +224,7 @@ async def main():
     flows.writer.GATHER_S = 0.05
     writer = flows.writer.Writer(Broken())
     await writer.start(lambda: None)
-    await writer.perform(Write(Row("a", "t", "u", 1, 1, 1, "routed", "", 0, 1), False), {})
+    await writer.perform([Write(Row("a", "t", "u", 1, 1, 1, "routed", "", 0, 1), False)], {})
 
 asyncio.run(asyncio.wait_for(main(), 10))
 """

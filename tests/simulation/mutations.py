@@ -19,7 +19,7 @@ from flows.engine.producer import Then
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.tenure import Tenure
-from flows.writer import Item, Place, Writer
+from flows.writer import Place, Writer, row_item
 from tables.attempts import Attempt, judge
 from tables.attempts import Verdict as Judged
 from tables.dedup import unpack
@@ -88,9 +88,9 @@ def a_ghost_goes_on() -> list[Wanted]:
 def rows_under_way_are_not_waited_for() -> list[Wanted]:
     """A row that was given up may still land, over the next owner's."""
 
-    async def nobody_looks(self: Writer, places: list[Place], items: dict[Place, Item], put: Any) -> list[int]:
+    async def nobody_looks(self: Writer, places: list[Place], rows: dict[Place, Any], put: Any) -> list[int]:
         self._be_no_ghost()
-        return list(await put([items[place] for place in places]))
+        return list(await put([row_item(rows[place]) for place in places]))
 
     return [*rows_take_long(), (Writer, "_request", nobody_looks)]
 

@@ -64,7 +64,7 @@ class Sms:
         """Take a call at once, answer it later."""
         draw, life = self.clockwork.draw, self.clockwork.life
         assert life is not None, "a process calls"
-        kind = draw.choices(list(OUTCOMES), list(OUTCOMES.values()))[0]
+        kind = Kind.UNAVAILABLE if self.weather.outage() else draw.choices(list(OUTCOMES), list(OUTCOMES.values()))[0]
         if message.address == DEAD_PHONE:
             kind = Kind.REJECTED_RECIPIENT
         sent = kind is Kind.ACCEPTED or (kind is Kind.AMBIGUOUS and draw.random() < 0.5)

@@ -14,6 +14,7 @@ class Weather:
         self._quick = draw.choice((0.6, 0.95))
         self.refused = 0
         self._records = draw.choice((1, 3, 50))
+        self._outage = draw.choice((0.0, 0.0, 0.0, 0.9))
         self._slowest_s = draw.choice((0.4, 0.4, 6.0))
 
     def clear_up(self) -> None:
@@ -50,6 +51,10 @@ class Weather:
     def stale_s(self) -> float:
         """How long a fetch that was done lies about, whoever seeks or rebalances meanwhile; mostly not at all."""
         return self._draw.random() * 1.2 if self._draw.random() < self._stale else 0.0
+
+    def outage(self) -> bool:
+        """Whether the provider is away."""
+        return self._draw.random() < self._outage
 
     def missing(self) -> bool:
         """Whether a template has to be fetched first."""
