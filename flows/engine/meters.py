@@ -14,6 +14,7 @@ class Meters:
     def __init__(self, metrics: tuple[Metric, ...] = METRICS) -> None:
         self.registry = CollectorRegistry()
         self._made: Mapping[Metric, Counter | Gauge | Histogram] = {metric: self._make(metric) for metric in metrics}
+        self._counters: dict[tuple[Metric, tuple[str, ...]], Counter] = {}
 
     def _make(self, metric: Metric) -> Counter | Gauge | Histogram:
         match metric.kind:
@@ -28,9 +29,12 @@ class Meters:
 
     def count(self, metric: Metric, labels: tuple[str, ...], by: int = 1) -> None:
         """Add to a counter."""
-        made = self._made[metric]
-        assert isinstance(made, Counter), f"{metric.name} is no counter"
-        made.labels(*labels).inc(by)
+        child = self._counters.get((metric, labels))
+        if child is None:
+            made = self._made[metric]
+            assert isinstance(made, Counter), f"{metric.name} is no counter"
+            child = self._counters[metric, labels] = made.labels(*labels)
+        child.inc(by)
 
     def set(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
         """Set a gauge."""
