@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from agents.bury import bury
-from agents.intake import ORIGIN, Intake, decide, origin
+from agents.intake import ORIGIN, Intake, decide, origin, sealed_params
 from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
@@ -124,8 +124,7 @@ def _opened(asked: Notification, id_: str, ring: KeyRing) -> bytes:
 
 
 def _key_again(outbox: Outbox, item: Intake, user: bytes, topic: str, lane: Lane, ring: KeyRing) -> None:
-    asked, headers = item.notification, [(ORIGIN, origin(item.record).encode())]
-    sealed = asked.sealed_params or ring.seal(item.params, item.id.encode())
-    value = encode(msgspec.structs.replace(asked, params={}, sealed_params=sealed))
-    outbox.records.append((topic, user, value, -1, headers))
+    again = msgspec.structs.replace(item.notification, params={}, sealed_params=sealed_params(item, ring))
+    headers = [(ORIGIN, origin(item.record).encode())]
+    outbox.records.append((topic, user, encode(again), -1, headers))
     outbox.count(metrics.MISPLACED, lane.value)

@@ -1,7 +1,9 @@
 """bury: a record that cannot be used goes to the dead letters, with its cause and position, and is decided dead."""
 
+from collections.abc import Callable
+
 from agents.intake import origin
-from agents.stage import Input, Outbox
+from agents.stage import Input, Outbox, Tables, position
 from schemas import metrics, topics
 from schemas.records import MAX_INPUT_BYTES, DeadLetter, Status, encode
 from schemas.sealing import KeyRing
@@ -13,7 +15,7 @@ def bury(
 ) -> None:
     """Bury an input record of route. Its body is sealed; one too large for a record of ours goes by its position."""
     place = origin(record)
-    outbox.send(topics.DEAD_LETTERS, place.encode(), encode(letter(record, place, reason, now_ms, ring, detail)))
+    post(outbox, record, place, reason, now_ms, ring, detail)
     dead = Status(
         notification_id="",
         tenant="",
@@ -29,11 +31,13 @@ def bury(
     outbox.count(metrics.BURIED, f"route.{lane.value}", reason.value)
 
 
-def letter(record: Input, place: str, reason: Reason, now_ms: int, ring: KeyRing, detail: str = "") -> DeadLetter:
-    """The dead letter of a record as it lies at `place`, sealed for that place."""
+def post(
+    outbox: Outbox, record: Input, place: str, reason: Reason, now_ms: int, ring: KeyRing, detail: str = ""
+) -> None:
+    """Write the dead letter of a record as it lies at `place`, sealed for that place."""
     body, bound = record.value, place.encode()
     small = body is not None and len(body) <= MAX_INPUT_BYTES
-    return DeadLetter(
+    dead = DeadLetter(
         cause=reason.value,
         detail=detail,
         position=place,
@@ -41,3 +45,13 @@ def letter(record: Input, place: str, reason: Reason, now_ms: int, ring: KeyRing
         body=ring.seal(body, bound) if small and body is not None else None,
         at_ms=now_ms,
     )
+    outbox.send(topics.DEAD_LETTERS, bound, encode(dead))
+
+
+def bury_culprit(ring: KeyRing, clock: Callable[[], int]) -> Callable[[Input, str, Tables, Outbox], None]:
+    """What becomes of a record on which a stage raised, in a flow that decides nothing: a dead letter alone."""
+
+    def bury(record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
+        post(outbox, record, position(record), Reason.STAGE_FAILED, clock(), ring, detail)
+
+    return bury

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work, attempt_of, end, follow, key_of, note
-from agents.bury import letter
+from agents.bury import post
 from agents.hold import release, wait
 from agents.policy import after_unknown
 from agents.provider import Message, Provider, Result
@@ -60,13 +60,14 @@ class Deliver:
     def stage(self, batch: Sequence[Input], tables: Tables, outbox: Outbox) -> Later | None:
         """Announce what may go; end, drop or send on what may not."""
         now = self._clock()
-        found = [(record, _read(record)) for record in batch]
-        tables["attempts"].load([key_of(delivery) for _, delivery in found if not isinstance(delivery, str)])
+        attempts, found = tables["attempts"], [(record, _read(record)) for record in batch]
+        keys = [key_of(delivery) if not isinstance(delivery, str) else b"" for _, delivery in found]
+        attempts.load([key for key in keys if key])
         for index, (record, delivery) in enumerate(found):
             if isinstance(delivery, str):
                 bury_record(outbox, record, delivery, now, self._ring)
                 continue
-            entry = tables["attempts"].get(key_of(delivery))
+            entry = attempts.get(keys[index])
             latest = unpack(entry) if entry is not None else None
             if latest is not None and delivery.accepted_ms - latest.accepted_ms >= WINDOW_MS:
                 latest = None
@@ -78,7 +79,7 @@ class Deliver:
                 self._go(record, delivery, template, tables, outbox, now)
             elif verdict is Verdict.REPLAY and latest is not None:
                 # A process that was killed may have left it on its disk alone: written again, it is logged.
-                tables["attempts"][key_of(delivery)] = pack(latest)
+                attempts[keys[index]] = pack(latest)
                 follow(outbox, self._lane, delivery, latest, now)
             elif verdict is Verdict.UNKNOWN and latest is not None:
                 note(latest, CUT_OFF, latest.started_ms, delivery.tried)
@@ -207,8 +208,7 @@ def abandon(work: Work, started: bool) -> Outcome:
 def bury_record(outbox: Outbox, record: Input, detail: str, now_ms: int, ring: KeyRing) -> None:
     """Bury a record of a channel's topic that cannot be read or on which the stage raised."""
     place = position(record)
-    dead = letter(record, place, Reason.STAGE_FAILED, now_ms, ring, detail)
-    outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+    post(outbox, record, place, Reason.STAGE_FAILED, now_ms, ring, detail)
     status = Status(
         notification_id="",
         tenant="",

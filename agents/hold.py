@@ -7,7 +7,7 @@ again, until the time has come.
 
 import msgspec
 
-from agents.intake import Intake
+from agents.intake import Intake, sealed_params
 from agents.stage import Outbox
 from schemas import topics
 from schemas.records import encode
@@ -39,9 +39,13 @@ def release(outbox: Outbox, to: str, key: bytes | None, value: bytes | None) -> 
 def hold(outbox: Outbox, lane: Lane, item: Intake, due_ms: int, now_ms: int, ring: KeyRing) -> None:
     """Let a notification return at `due_ms`, sealed, behind dedup."""
     asked = item.notification
-    sealed = asked.sealed_params or ring.seal(item.params, item.id.encode())
     again = msgspec.structs.replace(
-        asked, params={}, sealed_params=sealed, tries=asked.tries + 1, accepted_ms=item.appended_ms, due_ms=due_ms
+        asked,
+        params={},
+        sealed_params=sealed_params(item, ring),
+        tries=asked.tries + 1,
+        accepted_ms=item.appended_ms,
+        due_ms=due_ms,
     )
     to, key = topics.returns(lane).name, asked.user_id.encode()
     wait(outbox, lane, to, key, encode(again), due_ms, now_ms)

@@ -4,6 +4,7 @@ from agents.stage import Input, Outbox, position
 from schemas import metrics, topics
 from schemas.keys import user_key
 from schemas.records import Notification, Status, encode
+from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
 from tables.preferences import Entry
 
@@ -46,6 +47,11 @@ class Intake:
         self.owner: tuple[bytes, bytes] | None = None
         self.channels: int | None = None
         self.entry: Entry | None = None
+
+
+def sealed_params(item: Intake, ring: KeyRing) -> bytes:
+    """The params as they leave: as they came sealed, or sealed now."""
+    return item.notification.sealed_params or ring.seal(item.params, item.id.encode())
 
 
 def origin(record: Input) -> str:

@@ -6,7 +6,7 @@ the canonical record alone what is suppressed, so that each change is told once.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from agents.bury import letter
+from agents.bury import post
 from agents.stage import Input, Outbox, Tables, position
 from schemas import topics
 from schemas.errors import Malformed
@@ -61,9 +61,7 @@ def _read(record: Input, partitions: int, now_ms: int, ring: KeyRing, dead_lette
         return told(Source(record.key or b"", record.value, record.timestamp, record.partition, partitions))
     except Malformed as error:
         if dead_letters is not None:
-            place = position(record)
-            dead = letter(record, place, error.reason, now_ms, ring, error.detail)
-            dead_letters.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+            post(dead_letters, record, position(record), error.reason, now_ms, ring, error.detail)
         return None
 
 

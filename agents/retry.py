@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agents.bury import letter
+from agents.bury import post
 from agents.hold import DUE, TO, release, wait
 from agents.stage import Input, Later, Outbox, Tables, position
 from schemas import topics
-from schemas.records import encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
 
@@ -38,9 +37,7 @@ def retry(
                 return Later(index, waited_until)
             way = _way(record)
             if way is None:
-                place = position(record)
-                dead = letter(record, place, Reason.INVALID, now, ring, "no way out in its headers")
-                outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
+                post(outbox, record, position(record), Reason.INVALID, now, ring, "no way out in its headers")
                 continue
             to, due_ms = way
             left = due_ms - now

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from agents.intake import Intake, decide, tell
+from agents.intake import Intake, decide, sealed_params, tell
 from agents.stage import Outbox, Tables
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
@@ -80,7 +80,7 @@ def route(
 def fan_out(item: Intake, chosen: Sequence[Reach], now_ms: int, ring: KeyRing) -> list[Delivery]:
     """One delivery for each address; params are sealed once, addresses stay as they were sealed."""
     asked = item.notification
-    params = asked.sealed_params or ring.seal(item.params, item.id.encode())
+    params = sealed_params(item, ring)
     return [
         Delivery(
             notification_id=item.id,

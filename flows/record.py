@@ -6,18 +6,16 @@ preferences ─ record ───────────────────
 
 from typing import TYPE_CHECKING, Any, cast
 
-from agents.bury import letter
+from agents.bury import bury_culprit
 from agents.record import record, record_preferences
-from agents.stage import Input, Outbox, Tables, position
 from flows.clients import Rows
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
 from flows.settings import Settings
 from flows.writer import Writer
 from schemas import topics
-from schemas.records import encode
 from schemas.sealing import KeyRing
-from schemas.vocabulary import Lane, Reason
+from schemas.vocabulary import Lane
 from tables import progress
 
 if TYPE_CHECKING:
@@ -32,16 +30,11 @@ def flow(rows: Rows, ring: KeyRing) -> Flow:
     """The flow that keeps the store; it serves both lanes and no sender waits for it."""
     writer = Writer(rows)
 
-    def bury(found: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
-        place = position(found)
-        dead = letter(found, place, Reason.STAGE_FAILED, now_ms(), ring, detail)
-        outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
-
     return Flow(
         name="record",
         lane=None,
         stages={topics.STATUSES: record(now_ms), topics.PREFERENCES: record_preferences},
-        bury=bury,
+        bury=bury_culprit(ring, now_ms),
         tables=TABLES,
         outside=Outside(
             window=WINDOW,

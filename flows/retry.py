@@ -7,16 +7,15 @@ retries.{tier} ─ retry ─┬─ a further tier
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from agents.bury import letter
+from agents.bury import bury_culprit
 from agents.retry import Moment, let_go, retry
-from agents.stage import Input, Outbox, Tables, position
+from agents.stage import Tables
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
 from schemas import topics
 from schemas.channels import CHANNELS
-from schemas.records import encode
 from schemas.sealing import KeyRing
-from schemas.vocabulary import Lane, Reason
+from schemas.vocabulary import Lane
 from tables.table import Table
 
 if TYPE_CHECKING:
@@ -37,16 +36,11 @@ def flow(lane: Lane, ring: KeyRing) -> Flow:
     """The waiting rooms of one lane."""
     stage = retry(lane, ring, now_ms)
 
-    def bury(record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
-        place = position(record)
-        dead = letter(record, place, Reason.STAGE_FAILED, now_ms(), ring, detail)
-        outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
-
     return Flow(
         name=f"retry.{lane}",
         lane=lane,
         stages={topics.retries(lane, tier): stage for tier in topics.RETRY_TIERS_S},
-        bury=bury,
+        bury=bury_culprit(ring, now_ms),
         tables=TABLES,
         outside=Outside(
             window=WINDOW,

@@ -8,15 +8,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import agents.taps
-from agents.bury import letter
-from agents.stage import Input, Outbox, Tables, position
+from agents.bury import bury_culprit
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow
 from schemas import topics
 from schemas.discovery import modules
-from schemas.records import encode
 from schemas.sealing import KeyRing
-from schemas.vocabulary import Lane, Reason
+from schemas.vocabulary import Lane
 from tables.table import Table
 
 if TYPE_CHECKING:
@@ -35,16 +33,11 @@ def flow(tap: str, ring: KeyRing) -> Flow:
     """The flow of a tap."""
     module = TAPS[tap]
 
-    def bury(record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
-        place = position(record)
-        dead = letter(record, place, Reason.STAGE_FAILED, now_ms(), ring, detail)
-        outbox.send(topics.DEAD_LETTERS, place.encode(), encode(dead))
-
     return Flow(
         name=f"tap.{tap}",
         lane=None,
         stages={module.READS: module.tap},
-        bury=bury,
+        bury=bury_culprit(ring, now_ms),
         tables=tables_of(tap),
         writes=(*getattr(module, "WRITES", ()), topics.DEAD_LETTERS),
         waits=WAITS[Lane.LOW],

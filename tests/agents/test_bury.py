@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from agents.bury import bury, letter
+from agents.bury import bury, bury_culprit, post
 from agents.stage import Outbox
 from schemas import metrics, topics
 from schemas.errors import Unsealable
-from schemas.records import MAX_INPUT_BYTES, encode
+from schemas.records import MAX_INPUT_BYTES, DeadLetter, encode
 from schemas.vocabulary import Lane, Reason
 from tests.agents.world import NOW, RING, Record, steps, written
 
@@ -20,8 +20,16 @@ def record(value: bytes | None, key: bytes | None = b"anna") -> Record:
     return Record("notifications.high", 3, 7, NOW - 5, key, value, [("origin", b"notifications.high/1/1")])
 
 
+def letter(found: Record, reason: Reason) -> DeadLetter:
+    outbox = Outbox()
+    post(outbox, found, PLACE, reason, NOW, RING)
+    [(topic, key, value, _, _)] = outbox.records
+    assert (topic, key) == (topics.DEAD_LETTERS.name, PLACE.encode())
+    return msgspec.json.decode(value or b"", type=DeadLetter)
+
+
 def test_the_body_and_the_key_are_sealed_for_their_place() -> None:
-    dead = letter(record(b"+4915112345678"), PLACE, Reason.INVALID, NOW, RING)
+    dead = letter(record(b"+4915112345678"), Reason.INVALID)
     assert dead.body is not None
     assert dead.key is not None
     assert RING.open(dead.body, PLACE.encode()) == b"+4915112345678"
@@ -32,15 +40,15 @@ def test_the_body_and_the_key_are_sealed_for_their_place() -> None:
 
 
 def test_a_body_too_large_goes_by_its_position() -> None:
-    largest = letter(record(b"x" * MAX_INPUT_BYTES, b"k" * 100_000), PLACE, Reason.INVALID, NOW, RING)
+    largest = letter(record(b"x" * MAX_INPUT_BYTES, b"k" * 100_000), Reason.INVALID)
     assert largest.body is not None
     assert len(encode(largest)) < KAFKA_LIMIT
-    beyond = letter(record(b"x" * (MAX_INPUT_BYTES + 1)), PLACE, Reason.TOO_LARGE, NOW, RING)
+    beyond = letter(record(b"x" * (MAX_INPUT_BYTES + 1)), Reason.TOO_LARGE)
     assert (beyond.body, beyond.position) == (None, PLACE)
 
 
 def test_nothing_and_no_key_are_buried_as_such() -> None:
-    dead = letter(record(None, None), PLACE, Reason.NULL_RECORD, NOW, RING)
+    dead = letter(record(None, None), Reason.NULL_RECORD)
     assert (dead.body, dead.key) == (None, None)
 
 
@@ -58,3 +66,11 @@ def test_burying_decides_and_counts_under_the_position_of_its_producer() -> None
         (metrics.BURIED, ("route.high", "unreadable")): 1,
     }
     assert RING.open(msgspec.convert(dead["body"], bytes), b"notifications.high/1/1") == b"{"
+
+
+def test_a_flow_that_decides_nothing_buries_a_culprit_where_it_lies_and_tells_no_status() -> None:
+    outbox = Outbox()
+    bury_culprit(RING, lambda: NOW)(record(b"{"), "ValueError", {}, outbox)
+    (dead,) = written(outbox, topics.DEAD_LETTERS)
+    assert (dead["position"], dead["cause"], dead["detail"]) == ("notifications.high/3/7", "stage_failed", "ValueError")
+    assert written(outbox, topics.STATUSES) == []

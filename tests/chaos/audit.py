@@ -1,8 +1,9 @@
 """Holds what a routing run left on its topics against the oracle: nothing lost, nothing let through twice."""
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import oracle
 from harness import Rig
 from traffic import TOPIC
+from victims import ChaosError
 
 CHANNELS = ("push", "sms", "email")
 EXAMPLES = 5
@@ -120,3 +122,16 @@ def _differences(
 def examples(result: Audit) -> str:
     """The faults, a few of each, for people."""
     return "\n".join(f"  {name}: {list(islice(found, EXAMPLES))}" for name, found in result.faults.items())
+
+
+def report(run: Callable[[], Audit]) -> int:
+    """Make a run and tell of it: examples of faults, the figures as JSON in the last line; returns the exit code."""
+    try:
+        result = run()
+    except ChaosError as error:
+        sys.stdout.write(json.dumps({"faults": ["aborted"], "why": str(error)}) + "\n")
+        return 1
+    if result.faults:
+        sys.stdout.write(examples(result) + "\n")
+    sys.stdout.write(json.dumps({**result.figures, "faults": sorted(result.faults)}) + "\n")
+    return 1 if result.faults else 0

@@ -16,10 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from audit import Audit, examples
+from audit import Audit, report
 from harness import Rig, log, option
 from traffic import TENANT, Upstream, Written, user, write_people
-from victims import ChaosError, Worker
+from victims import Worker
 
 from schemas.keys import notification_id
 from schemas.vocabulary import Lane
@@ -182,15 +182,7 @@ def _by_kill(kills: list[float], firsts: list[float]) -> Counter[float]:
 def main() -> int:
     """One run; returns the exit code."""
     count, kinds = option("EVENTS", 40_000), os.environ.get("KINDS", "kill").split(",")
-    try:
-        result = run(option("SEED", 1), count, option("KILLS", 20), option("RATE", 400), kinds)
-    except ChaosError as error:
-        sys.stdout.write(json.dumps({"faults": ["aborted"], "why": str(error)}) + "\n")
-        return 1
-    if not result.clean:
-        sys.stdout.write(examples(result) + "\n")
-    sys.stdout.write(json.dumps({**result.figures, "faults": sorted(result.faults)}) + "\n")
-    return 0 if result.clean else 1
+    return report(lambda: run(option("SEED", 1), count, option("KILLS", 20), option("RATE", 400), kinds))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from hashlib import sha256
 from threading import Thread
 from typing import Any
 
-from audit import Audit, examples
+from audit import Audit, report
 from confluent_kafka import Producer
-from harness import PARTITIONS, Rig, log, option
+from harness import Rig, log, option
 from traffic import TENANT, user, write_people
 from victims import ChaosError
 
@@ -206,15 +206,7 @@ def _latency(result: Audit, rows: list[dict[str, Any]], streams: dict[str, Strea
 def main() -> int:
     """One run; returns the exit code."""
     wishes = {"BACKLOG": 1_000_000, "SECONDS": 60, "RATE": 50, "WATCHED": 10, "P99_MS": 150}
-    try:
-        result = run(*(option(name, default) for name, default in wishes.items()))
-    except ChaosError as error:
-        sys.stdout.write(json.dumps({"faults": ["aborted"], "why": str(error)}) + "\n")
-        return 1
-    if not result.clean:
-        sys.stdout.write(examples(result) + "\n")
-    sys.stdout.write(json.dumps({**result.figures, "partitions": PARTITIONS, "faults": sorted(result.faults)}) + "\n")
-    return 0 if result.clean else 1
+    return report(lambda: run(*(option(name, default) for name, default in wishes.items())))
 
 
 if __name__ == "__main__":

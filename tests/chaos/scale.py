@@ -6,15 +6,13 @@ STEP is seconds under load at each size. A JSON summary is the last line on stdo
 the oracle, or if a rebalance or an orderly end wrote a delivery twice.
 """
 
-import json
 import sys
 import time
 from typing import Any
 
-from audit import Audit, audit, examples
+from audit import Audit, audit, report
 from harness import Rig, log, option
 from traffic import Upstream, events, write_preferences
-from victims import ChaosError
 
 SIZES = (1, 2, 4, 2, 1)
 DRAIN_S = 240.0
@@ -62,15 +60,7 @@ def run(seed: int, count: int, step_s: float, users: int) -> Audit:
 def main() -> int:
     """One run; returns the exit code."""
     count = option("EVENTS", 300_000)
-    try:
-        result = run(option("SEED", 1), count, option("STEP", 15), option("USERS", max(100, count // 10)))
-    except ChaosError as error:
-        sys.stdout.write(json.dumps({"faults": ["aborted"], "why": str(error)}) + "\n")
-        return 1
-    if not result.clean:
-        sys.stdout.write(examples(result) + "\n")
-    sys.stdout.write(json.dumps({**result.figures, "faults": sorted(result.faults)}) + "\n")
-    return 0 if result.clean else 1
+    return report(lambda: run(option("SEED", 1), count, option("STEP", 15), option("USERS", max(100, count // 10))))
 
 
 if __name__ == "__main__":
