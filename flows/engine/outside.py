@@ -80,8 +80,8 @@ class Calls:
         """Count calls from their announcement on: a kill leaves no more than the window unknown.
 
         The first that is returned is to be called once the announcement is durable, the second once all that was
-        written with it is. Whatever the order of acknowledgements, the
-        calls of a partition begin in the order of its records: the last row of a notification is written last.
+        written with it is. Whatever the order of acknowledgements, the calls of a partition begin in the order of its
+        records: the last row of a notification is written last.
         """
         announced = _Announced(part, span, works)
         part.announced.append(announced)

@@ -1,12 +1,11 @@
 """The supervisor against its real servers; each test that harms a stack has one of its own."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,12 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.local.stack import PARTS, Addresses, Stack, StackError
+from tests.watching import eventually, running
 
 REPOSITORY = Path(__file__).parents[3]
 LIB = REPOSITORY / ".carillon" / "lib"
 READY_AIM = 5.0  # seconds on a quiet machine
 READY_MUST = 10.0  # with others at work on the same cores
-
-
-def running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie answers signals too: it is gone, only its parent has not asked yet.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def eventually(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return holds()
 
 
 def table(addresses: Addresses) -> Any:

@@ -8,32 +8,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.watching import eventually, running
+
 REPOSITORY = Path(__file__).parents[3]
 READY_S, AGAIN_S = 60.0, 15.0
 STARTED = re.compile(r"^(\S+) started: pid (\d+), metrics on port (\d+)", re.MULTILINE)
-
-
-def eventually(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return holds()
-
-
-def running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie answers signals too.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def healthy(port: str) -> bool:

@@ -1,0 +1,26 @@
+"""What tests of processes look at."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def eventually(holds: Callable[[], bool], seconds: float) -> bool:
+    """Whether something holds within that time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.05)
+    return holds()
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A zombie answers signals too: it is gone, only its parent has not asked yet.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
