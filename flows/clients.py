@@ -22,6 +22,8 @@ GONE_FOR_S = 5.0
 DOWN_FOR_S = 1.0
 BATCH = 25
 """DynamoDB's limit for BatchWriteItem."""
+PAGE = 1000
+"""Rows of one page of a scan: without a limit DynamoDB Local runs out of memory over a few hundred thousand."""
 _MISSING = ("NoSuchKey", "404", "NoSuchVersion")
 
 
@@ -159,7 +161,9 @@ class Rows:
 
     def scan(self, table: str) -> list[dict[str, Any]]:
         """Every row (blocks): for the demo's summary and for tests."""
-        pages = self._dynamo.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+        pages = self._dynamo.get_paginator("scan").paginate(
+            TableName=table, ConsistentRead=True, PaginationConfig={"PageSize": PAGE}
+        )
         return [item for page in pages for item in page["Items"]]
 
     def make_tables(self) -> None:

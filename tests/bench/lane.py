@@ -12,7 +12,7 @@ from processes import Phase
 from rig import Rig
 from workload import TEMPLATE, TENANT, event, fill, preferences
 
-from flows.clients import Rows, Templates
+from flows.clients import PAGE, Rows, Templates
 from flows.settings import Settings
 from schemas.keys import notification_id
 from schemas.topics import STATUSES
@@ -93,7 +93,9 @@ class Lanes:
         """Rows of the store's NotificationLogs."""
         with self._rig.environ():
             dynamo = boto3.client("dynamodb", endpoint_url=self._rig.stack.addresses.dynamodb)
-            pages = dynamo.get_paginator("scan").paginate(TableName=self.rows.logs, Select="COUNT", ConsistentRead=True)
+            pages = dynamo.get_paginator("scan").paginate(
+                TableName=self.rows.logs, Select="COUNT", ConsistentRead=True, PaginationConfig={"PageSize": PAGE}
+            )
             return sum(page["Count"] for page in pages)
 
     def behind(self) -> int:
