@@ -2,6 +2,8 @@
 
 import os
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,15 @@ def eventually(holds: Callable[[], bool], seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return holds()
+
+
+def answers(url: str) -> bool:
+    """Whether a server says that all is well."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def running(pid: int) -> bool:

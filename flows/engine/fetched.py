@@ -16,7 +16,7 @@ class Fetched(msgspec.Struct, gc=False):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def fetched(_: object, place: TopicPartition, record: Any) -> Fetched:

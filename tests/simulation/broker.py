@@ -3,25 +3,13 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
+from flows.engine.fetched import Fetched
 from schemas.keys import partition_of
 from tests.simulation.clockwork import Clockwork, Life
 
 Place = tuple[str, int]
 """Topic and partition."""
-
-
-class Record(NamedTuple):
-    """A record as a consumer has it; `timestamp` is the broker's clock in epoch milliseconds."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Log:
@@ -30,11 +18,11 @@ class Log:
     __slots__ = ("end", "offsets", "records")
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.records: list[Fetched] = []
         self.offsets: list[int] = []
         self.end = 0
 
-    def read(self, offset: int, limit: int) -> list[Record]:
+    def read(self, offset: int, limit: int) -> list[Fetched]:
         """Up to `limit` records from `offset` on."""
         first = bisect_left(self.offsets, offset)
         return self.records[first : first + limit]
@@ -52,7 +40,7 @@ class Broker:
         self.partitions = partitions
         self.logs: dict[Place, Log] = defaultdict(Log)
         self.committed: dict[str, dict[Place, int]] = defaultdict(dict)
-        self.heard: list[Callable[[Record], None]] = []
+        self.heard: list[Callable[[Fetched], None]] = []
         """Called with every record that is appended."""
         self.trespasses: list[str] = []
         """Records that a process wrote to a changelog that was given to another."""
@@ -86,14 +74,14 @@ class Broker:
         if self._hole and log.offsets and self._clockwork.draw.random() < self._hole:
             log.end += self._clockwork.draw.choice((1, 1, 2))
         offset, log.end = log.end, log.end + 1
-        record = Record(*place, offset, self._clockwork.now_ms(), key, value, tuple(headers or ()))
+        record = Fetched(*place, offset, self._clockwork.now_ms(), key, value, tuple(headers or ()))
         log.records.append(record)
         log.offsets.append(offset)
         for hear in self.heard:
             hear(record)
         return offset
 
-    def records(self, topic: str) -> Iterator[Record]:
+    def records(self, topic: str) -> Iterator[Fetched]:
         """Everything in a topic, each partition in its order."""
         for number in range(self.partitions):
             if (topic, number) in self.logs:

@@ -11,7 +11,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from tests.simulation.broker import Broker, Place, Record
+from flows.engine.fetched import Fetched
+from tests.simulation.broker import Broker, Place
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.weather import Weather
 
@@ -23,7 +24,7 @@ Acked = Callable[[Any, "Message"], None]
 class Message:
     """A record as librdkafka hands it over, or the news that a partition is read to its end."""
 
-    def __init__(self, record: Record | None, place: Place, offset: int) -> None:
+    def __init__(self, record: Fetched | None, place: Place, offset: int) -> None:
         self._record, self._place, self._offset = record, place, offset
 
     def error(self) -> "EndOfPartition | None":
@@ -116,7 +117,7 @@ class Producer:
         reports = []
         for key, value, headers, on_delivery in batch:
             offset = self._broker.append(place, key, value, headers)
-            reports.append((on_delivery, Message(Record(*place, offset, 0, None, None), place, offset)))
+            reports.append((on_delivery, Message(Fetched(*place, offset, 0, None, None), place, offset)))
         return reports
 
     def _report(self, place: Place) -> None:

@@ -13,7 +13,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, RequestTimedOutError
 from aiokafka.structs import OffsetAndMetadata
 
-from tests.simulation.broker import Broker, Place, Record
+from flows.engine.fetched import Fetched
+from tests.simulation.broker import Broker, Place
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.weather import Weather
 
@@ -62,7 +63,7 @@ class GroupConsumer:
         self._at[place] = offset
         self.wake()
 
-    async def fetched_records(self, partitions: set[Any], timeout: float, max_records: int) -> dict[Any, list[Record]]:
+    async def fetched_records(self, partitions: set[Any], timeout: float, max_records: int) -> dict[Any, list[Fetched]]:
         """Records of the partitions that are wanted when it returns; waits for some."""
         while True:
             while not self._within(partitions):
@@ -81,7 +82,7 @@ class GroupConsumer:
         logs = self._broker.logs
         return any(logs[place].end > self._at[place] for place in partitions & self._places)
 
-    def _look(self, partitions: set[Any], limit: int) -> dict[Any, list[Record]]:
+    def _look(self, partitions: set[Any], limit: int) -> dict[Any, list[Fetched]]:
         found = {}
         places = sorted(partitions & self._places)
         self._clockwork.draw.shuffle(places)

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from agents.provider import Kind, Message, Provider, Result
 from agents.render import Template
 from flows.engine.changelog import unpack
+from flows.engine.fetched import Fetched
 from schemas.keys import delivery_key
 from schemas.sealing import KeyRing
 from schemas.topics import changelog
 from schemas.vocabulary import Reason
 from tables import attempts
-from tests.simulation.broker import Record
 from tests.simulation.clockwork import Clockwork, Life
 from tests.simulation.traffic import DEAD_PHONE, TENANT
 from tests.simulation.weather import Weather
@@ -53,7 +53,7 @@ class Sms:
     calls: list[Call] = field(default_factory=list)
     _announced: set[tuple[bytes, int, int]] = field(default_factory=set)
 
-    def hear(self, record: Record) -> None:
+    def hear(self, record: Fetched) -> None:
         """What lands in the attempts' changelog is durable."""
         if record.topic == ATTEMPTS:
             for key, entry in unpack(record.value or b"").items():

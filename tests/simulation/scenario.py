@@ -18,6 +18,7 @@ import flows.record
 import flows.retry
 import flows.route
 from agents.stage import Input, Later, Outbox, Stage, Tables
+from flows.engine.fetched import Fetched
 from flows.engine.flow import Flow
 from schemas import topics
 from schemas.sealing import KeyRing
@@ -26,7 +27,7 @@ from tables import suppressions
 from tables.table import DictEntries, Fold, Source
 from tests.simulation import traffic
 from tests.simulation.audit import Audit
-from tests.simulation.broker import Broker, Record
+from tests.simulation.broker import Broker
 from tests.simulation.clockwork import Clockwork, Life
 from tests.simulation.group import Group
 from tests.simulation.outside import Rows, Shelf, Sms
@@ -108,7 +109,7 @@ class Scenario:
         (worker,) = (worker for worker in self.workers if worker.name == life.name)
         return worker.disk
 
-    def _hear(self, record: Record) -> None:
+    def _hear(self, record: Fetched) -> None:
         if record.topic == topics.SUPPRESSIONS.name:
             source = Source(record.key or b"", record.value, record.timestamp, record.partition, self.partitions)
             fold = cast(Fold[Any], suppressions.TABLE.fold)

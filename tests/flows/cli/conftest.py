@@ -5,8 +5,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,28 +15,12 @@ from deploy.local import accounts
 from deploy.local.ports import Reservation
 from deploy.local.stack import Stack
 from flows.cli import main
+from tests.watching import answers, eventually
 
 REPOSITORY = Path(__file__).parents[3]
 READY_S, LIMIT_S = 60.0, 20.0
 
 Carillon = Callable[..., Result]
-
-
-def eventually(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.1)
-    return holds()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @pytest.fixture(scope="session")

@@ -6,26 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.watching import eventually, running
+from tests.watching import answers, eventually, running
 
 REPOSITORY = Path(__file__).parents[3]
 READY_S, AGAIN_S = 60.0, 15.0
 STARTED = re.compile(r"^(\S+) started: pid (\d+), metrics on port (\d+)", re.MULTILINE)
-
-
-def healthy(port: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 class Run:
@@ -51,7 +41,9 @@ class Run:
         return {id_: pid for id_, pid, _ in self.starts()}
 
     def ready(self) -> bool:
-        return len(self.starts()) >= 3 and all(healthy(port) for _, _, port in self.starts())
+        return len(self.starts()) >= 3 and all(
+            answers(f"http://127.0.0.1:{port}/health") for _, _, port in self.starts()
+        )
 
 
 @pytest.fixture
