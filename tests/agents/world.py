@@ -16,6 +16,7 @@ from agents.render import Template
 from agents.route import route
 from agents.settle import settle
 from agents.stage import Input, Later, Outbox
+from flows.engine.fetched import Fetched as Record
 from flows.engine.flow import chain
 from schemas import topics
 from schemas.keys import notification_id, partition_of, user_key
@@ -35,19 +36,6 @@ RING = KeyRing({1: bytes(range(32))}, bytes(32))
 PHONE, MAILBOX, DEVICE = "+4915112345678", "anna@example.org", "device-token-0001"
 TWILIO = discover({f"CARILLON_TWILIO_{name}": "x1" for name in ("ACCOUNT", "KEY", "SECRET", "FROM")})["sms"]
 ADDRESSES = {"sms": PHONE, "email": MAILBOX, "push": DEVICE}
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record as the engine hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass
