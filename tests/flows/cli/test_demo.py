@@ -69,7 +69,7 @@ STEP = re.compile(
     \ +\+\d+\.\d{3}\ s                           # after it was accepted
     \ +(?P<step>[a-z]+)
     (?:\ +(?:push|sms|email)\ +(?P<attempt>\d+)\ +(?P<provider>fcm|twilio|sendgrid))?
-    (?:\ +(?P<reason>\w[\w ()]*))?""",
+    (?:\ +(?P<reason>[\w(][\w ()]*))?""",
     re.VERBOSE,
 )
 """One line of a trace: a decision about the notification, or a move of one of its deliveries."""
