@@ -1,9 +1,9 @@
 """One flow at work: batches in, stages over them, what they wrote made durable, the frontier committed.
 
-    fetch ─ receive ─ inbox ─ work ─ run ─ emit ─ (acknowledged) ─ frontier ─ commit
+    read ─ receive ─ inbox ─ work ─ run ─ emit ─ (acknowledged) ─ frontier ─ commit
                                             └ calls outside ─ settle ─ emit ─┘
 
-Everything here runs on the event loop; the client's thread fetches, a thread pool opens and restores stores.
+Everything here runs on the event loop; librdkafka's threads fetch and send, a thread pool opens and restores stores.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from flows.engine.meters import Meters
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
 from flows.engine.producer import LINGER_MS, Changes, FlowProducer, Lines, Then
+from flows.engine.reader import Place, Readers
 from flows.engine.seams import BatchConsumer, EngineApp, Thread
 from flows.engine.stop import die
 from flows.engine.tables import FlowTables, View
@@ -60,6 +61,7 @@ class Engine:
         *,
         brokers: str,
         lines: Lines,
+        readers: Readers,
         folder: Path,
         ring: KeyRing,
         meters: Meters,
@@ -67,7 +69,6 @@ class Engine:
         pool: ThreadPoolExecutor,
     ) -> None:
         self.flow, self.app = flow, app
-        self.fetch_min_bytes, self.fetch_max_wait_ms = flow.waits.fetch_min_bytes, flow.waits.fetch_max_wait_ms
         self._meters = meters
         self._stages = {topic.name: stage for topic, stage in flow.stages.items()}
         self.tables = FlowTables(folder, flow.name, flow.tables, replicated)
@@ -81,6 +82,7 @@ class Engine:
             flow,
             self.tables,
             self.producer,
+            readers.of(flow.waits.fetch_max_wait_ms, (topic.name for topic in flow.stages), self),
             self.calls,
             self._thread,
             brokers=brokers,
@@ -115,24 +117,27 @@ class Engine:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def receive(self, records: Mapping[Any, list[Any]]) -> None:
-        """Fetched records: hand them to the agent, or put them back by a seek."""
+    def receive(self, records: Mapping[Place, Sequence[Input]]) -> None:
+        """Fetched records: hand them to the agent, or have them read again."""
         for place, found in records.items():
-            part = self.tenure.parts.get((place.topic, place.partition))
+            part = self.tenure.parts.get(place)
             if part is None:
                 continue
             starts = part.next
             verdict, taken = part.receive(found)
             if verdict is Verdict.PUT_BACK:
-                self.tenure.read_from_next(part)
+                self.tenure.follow(part)
             elif verdict is Verdict.TAKE:
                 part.queued += len(taken)
                 self._inbox.put_nowait(Batch(part, taken, starts))
                 if part.queued >= QUEUED_LIMIT and not part.full:
                     part.full = True
-                    self.tenure.want()
+                    self.tenure.follow(part)
         self._meters.count(metrics.FETCHES, (self.flow.name,))
-        self._thread().in_thread(self._thread().taken)
+
+    def read_anew(self, topic: str) -> None:
+        """Have every partition of `topic` read from its next offset (from the reader)."""
+        self.tenure.follow(*(part for part in self.tenure.parts.values() if part.topic == topic))
 
     # -- working ---------------------------------------------------------------------------------------------------
 
@@ -146,7 +151,7 @@ class Engine:
                 part.queued -= len(batch.records)
                 if part.full and part.queued < QUEUED_LIMIT // 2:
                     part.full = False
-                    self.tenure.want()
+                    self.tenure.follow(part)
         except Exception as error:  # Faust would acknowledge and go on
             die(f"the agent of {self.flow.name} failed", error)
 
@@ -191,15 +196,12 @@ class Engine:
     def _hand_back(self, part: Partition, records: Sequence[Input], later: Later) -> None:
         wait_s = max(0.001, later.not_before_ms / 1000 - time.time())
         part.rewind(records[later.index].offset, time.monotonic() + wait_s)
-        # At once, so that the records are here again when the wait is over.
-        self.tenure.read_from_next(part)
-        self.tenure.want()
+        self.tenure.follow(part)
         asyncio.get_running_loop().call_later(wait_s, self._resume, part)
 
     def _resume(self, part: Partition) -> None:
-        if part.resume_at is not None and self.tenure.holds(part):
-            part.resume_at = None
-            self.tenure.want()
+        part.resume_at = None
+        self.tenure.follow(part)
 
     def _one_by_one(self, part: Partition, records: Sequence[Input]) -> tuple[Tables, Outbox, Later | None]:
         """Find the record on which the stage raises, and bury it; the others go their way."""

@@ -1,10 +1,9 @@
-"""A record on its way from the client's thread to a stage."""
+"""A record on its way from the client to a stage."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from aiokafka import TopicPartition
 
 
 class Fetched(msgspec.Struct, gc=False):
@@ -19,8 +18,14 @@ class Fetched(msgspec.Struct, gc=False):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def fetched(_: object, place: TopicPartition, record: Any) -> Fetched:
-    """A record of the client's, which lies in `place`."""
+def fetched(message: Any) -> Fetched:
+    """A record of librdkafka's, which types all of it as possibly absent."""
     return Fetched(
-        place.topic, place.partition, record.offset, record.timestamp, record.key, record.value, record.headers
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        message.headers() or (),
     )

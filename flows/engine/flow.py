@@ -20,7 +20,6 @@ class Waits:
     linger_ms: float
     settle_s: float
     drain_s: float
-    fetch_min_bytes: int = 1_000_000
 
 
 WAITS: Mapping[Lane, Waits] = {

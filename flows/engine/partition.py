@@ -1,8 +1,8 @@
 """One assigned partition: where it is read, where it is run, and what may be committed. Pure.
 
-The next offset is the engine's, never the client's: fetches run in another thread, so records fetched before a seek or
-a rebalance can arrive after it. What does not begin at the next offset is put back by a seek; only a gap that repeats
-after such a seek is real (compaction, transactions, retention).
+The next offset is the engine's, never the client's: fetches run in other threads, so records fetched before a rebalance
+or a new beginning can arrive after it. What does not begin at the next offset is read anew; only a gap that repeats
+after that is real (compaction, transactions, retention).
 """
 
 from collections import deque
@@ -58,10 +58,8 @@ class Partition:
 
     def receive(self, records: Sequence[Input]) -> tuple[Verdict, Sequence[Input]]:
         """Judge fetched records; what is taken moves `next`."""
-        if self.lost:
+        if self.lost or self.resume_at is not None:
             return Verdict.NOTHING, ()
-        if self.resume_at is not None:
-            return Verdict.PUT_BACK, ()
         first = records[0].offset
         if first < self.next:
             records = [record for record in records if record.offset >= self.next]

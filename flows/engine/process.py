@@ -19,6 +19,7 @@ from flows.engine.exposition import serve
 from flows.engine.flow import Flow
 from flows.engine.meters import Meters
 from flows.engine.producer import Lines
+from flows.engine.reader import Readers
 from flows.engine.replicated import Replicated
 from flows.engine.seams import EngineApp, NoTables
 from flows.engine.stop import die
@@ -63,7 +64,6 @@ def app_of(flow: Flow, host: Host) -> EngineApp:
         broker_heartbeat_interval=HEARTBEAT_S,
         broker_rebalance_timeout=30.0,
         broker_request_timeout=60.0,
-        consumer_max_fetch_size=1_048_576,
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -79,7 +79,8 @@ class Process:
         self.host = host
         self.meters = Meters()
         (host.folder / "faust").mkdir(parents=True, exist_ok=True)
-        self._lines = Lines(host.brokers, f"carillon-{host.worker}")
+        client = f"carillon-{host.worker}"
+        self._lines, self._readers = Lines(host.brokers, client), Readers(host.brokers, client)
         self._pool = ThreadPoolExecutor(max_workers=max(2, len(flows)), thread_name_prefix="stores")
         wanted = {table.name: table for flow in flows for table in flow.tables if table.kind is Kind.REPLICATED}
         self.replicated = {
@@ -95,6 +96,7 @@ class Process:
             app_of(flow, self.host),
             brokers=self.host.brokers,
             lines=self._lines,
+            readers=self._readers,
             folder=self.host.folder,
             ring=self.host.ring,
             meters=self.meters,
@@ -121,6 +123,7 @@ class Process:
         for engine in self.engines:
             await engine.start_outside()
         await asyncio.gather(*(engine.app.start() for engine in self.engines))
+        self._readers.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT_AFTER)
@@ -150,6 +153,7 @@ class Process:
             if engine.flow.outside is not None and engine.flow.outside.stop is not None:
                 await engine.flow.outside.stop()
             await engine.tenure.close()
+        self._readers.stop()
         for table in self.replicated.values():
             await asyncio.get_running_loop().run_in_executor(self._pool, table.stop)
 

@@ -1,18 +1,17 @@
 """Everything the engine touches of Faust's, aiokafka's and mode's private parts, named here and nowhere else.
 
-Faust keeps the app, the agents, the assignor, the group membership and the command line. Replaced at its seams:
+Faust keeps the app, the agents, the assignor, the group membership and the command line; its client reads no record.
+Replaced at its seams:
 
 seam                                             why
 -----------------------------------------------  --------------------------------------------------------------------
-App._new_transport, Transport.Consumer           our consumer: batches, own positions, own commits
+App._new_transport, Transport.Consumer           our consumer: a member of its group, with our own commits
 App._crash                                       a graceful crash commits; ours ends the process
 App.BootStrategy, App.TableManager               no Faust producer, no web, no per-event recovery
-ConsumerThread._create_worker_consumer           Faust's sticky assignor always; nothing of an aborted transaction
+ConsumerThread._create_worker_consumer           Faust's sticky assignor always; ends without what is not committed
 Consumer.on_partitions_revoked / _assigned       handed to the engine whole
-Consumer._drain_messages, wait_empty, commit     the engine fetches, drains and commits
-aiokafka Fetcher.fetched_records, ._subscriptions,
-  ._fetch_min_bytes, ._fetch_max_wait_ms         batches straight from the fetcher, gathered by the broker
-aiokafka PartitionRecords._consumer_record       a record is seven fields that the collector need not trace
+Consumer._drain_messages, wait_empty, commit     the engine reads, drains and commits
+aiokafka Fetcher._fetch_task, ._subscriptions    it fetches nothing, and is never idle in the eyes of its group
 aiokafka Coordinator.check_errors,
   .fetch_committed_offsets                       errors that aiokafka parks are raised; committed offsets in one call
 
@@ -20,13 +19,11 @@ aiokafka Coordinator.check_errors,
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import BootStrategy
@@ -34,30 +31,15 @@ from faust.tables.manager import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from flows.engine.fetched import fetched
 from flows.engine.stop import die
 from schemas.errors import EngineBroken
 
-FETCH_RECORDS = 256
-"""Records of one hand-over at most: at 20 us each, some 5 ms of the event loop."""
-
-_HAND_OVERS = 4
-_POLL_S = 0.2
-_IDLE_WAIT_MS = 500
-
-_NOBODY = TopicPartition("", -1)
+_LOOK_S = 0.2
 T = TypeVar("T")
-PartitionRecords._consumer_record = fetched
 
 
 class Owner(Protocol):
     """What the engine of a flow gives to its consumer."""
-
-    fetch_min_bytes: int
-    fetch_max_wait_ms: int
-
-    def receive(self, records: Mapping[Any, list[Any]]) -> None:
-        """Fetched records, on the event loop."""
 
     async def take(self, assigned: set[TP]) -> None:
         """These partitions are ours now."""
@@ -67,11 +49,9 @@ class Owner(Protocol):
 
 
 class Thread(driver.AIOKafkaConsumerThread):
-    """aiokafka's consumer in its own thread and loop, pumping whole fetches over to the event loop."""
+    """aiokafka's consumer in its own thread and loop: a member of the group that beats, joins and commits."""
 
     abstract = False
-    wanted: set[Any]
-    handed: int
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -81,75 +61,28 @@ class Thread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def on_start(self) -> None:
-        """Start the client and the pump, in the thread's own loop."""
+        """Start the client, in the thread's own loop."""
         await super().on_start()
-        self.owner: Owner = cast(Any, self.app).owner
-        self.wanted, self.handed = {_NOBODY}, 0
-        self._wake = asyncio.Event()
-        self._pump_task = self.thread_loop.create_task(self._pump())
-        self._pump_task.add_done_callback(_ended)
+        self._membership = self.thread_loop.create_task(self._be_member())
+        self._membership.add_done_callback(_ended)
 
     async def on_thread_stop(self) -> None:
-        """Stop the pump before the client."""
-        self._pump_task.cancel()
+        """Stop looking before the client stops."""
+        self._membership.cancel()
         await super().on_thread_stop()
 
-    async def _pump(self) -> None:
+    async def _be_member(self) -> None:
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
-        loop, rate, since = self.parent_loop, 0, self.thread_loop.time()
-        while not fetcher._closed:
-            consumer._coordinator.check_errors()
-            now = self.thread_loop.time()
-            if now - since >= 1.0:
-                self._tune(fetcher, rate)
-                rate, since = 0, now
-            if self.handed >= _HAND_OVERS or len(self.wanted) == 1:
-                self._wake.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _POLL_S)
-                continue
-            with fetcher._subscriptions.fetch_context():
-                records = await fetcher.fetched_records(self.wanted, timeout=_POLL_S, max_records=FETCH_RECORDS)
-            if records:
-                rate += sum(map(len, records.values()))
-                self.handed += 1
-                loop.call_soon_threadsafe(self.owner.receive, records)
-
-    def _tune(self, fetcher: Any, rate: int) -> None:
-        """Under load let the broker gather; when quiet let it answer at the first byte."""
-        owner = self.owner
-        # Records a second, not fetches: a machine without room fetches less often, and must not gather less for it.
-        gather = rate * owner.fetch_max_wait_ms > 500
-        fetcher._fetch_min_bytes = owner.fetch_min_bytes if gather else 1
-        fetcher._fetch_max_wait_ms = owner.fetch_max_wait_ms if gather else _IDLE_WAIT_MS
-
-    def in_thread(self, function: Callable[..., object], *arguments: object) -> None:
-        """Run `function` in the client's loop, soon."""
-        self.thread_loop.call_soon_threadsafe(function, *arguments)
+        fetcher._fetch_task.cancel()
+        with fetcher._subscriptions.fetch_context():
+            while not fetcher._closed:
+                consumer._coordinator.check_errors()
+                await asyncio.sleep(_LOOK_S)
 
     async def ask_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the client's loop and wait for its result."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self.thread_loop))
-
-    def want(self, wanted: Iterable[tuple[str, int]]) -> None:
-        """Read these partitions from now on (runs in the client's loop)."""
-        self.wanted.clear()
-        self.wanted.add(_NOBODY)
-        self.wanted.update(TopicPartition(*place) for place in wanted)
-        self._wake.set()
-
-    def taken(self) -> None:
-        """One hand-over was worked off (runs in the client's loop)."""
-        self.handed -= 1
-        self._wake.set()
-
-    def seek_to(self, topic: str, partition: int, offset: int) -> None:
-        """Read on from `offset` (runs in the client's loop); a partition no longer assigned is left alone."""
-        consumer = self._ensure_consumer()
-        place = TopicPartition(topic, partition)
-        if place in consumer.assignment():
-            consumer.seek(place, offset)
 
     async def starts(self, places: Iterable[TP]) -> dict[TP, int]:
         """Where each partition is read from: the committed offset, or else the earliest (runs in the client's loop).
@@ -189,26 +122,10 @@ class Thread(driver.AIOKafkaConsumerThread):
             return False
         return True
 
-    def ends(self) -> dict[tuple[str, int], int]:
-        """How far each assigned partition can be read, as last seen, where known and not read yet. From any thread.
-
-        One that was read to its end is left out: the last offsets of a log may hold no record (a transaction's marker).
-        """
-        subscription = self._ensure_consumer()._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None:
-            return {}
-        found = {}
-        for place in assignment.tps:
-            state = assignment.state_value(place)
-            if state.lso is not None and not (state.has_valid_position and state.position >= state.lso):
-                found[place.topic, place.partition] = state.lso
-        return found
-
 
 def _ended(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        die("the fetch loop ended", error)
+        die("the membership of a group ended", error)
 
 
 class BatchConsumer(driver.Consumer):

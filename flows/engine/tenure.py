@@ -19,6 +19,7 @@ from flows.engine.meters import Meters
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition
 from flows.engine.producer import FlowProducer
+from flows.engine.reader import Reader
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.stop import die
@@ -38,13 +39,14 @@ log = logging.getLogger("carillon.engine")
 
 
 class Tenure:
-    """The partitions of one flow in this process. `thread` gives the client's thread once there is one."""
+    """The partitions of one flow in this process. `thread` gives the group client's thread once there is one."""
 
     def __init__(
         self,
         flow: Flow,
         tables: FlowTables,
         producer: FlowProducer,
+        reader: Reader,
         calls: Calls | None,
         thread: Callable[[], Thread],
         *,
@@ -54,7 +56,7 @@ class Tenure:
         pool: ThreadPoolExecutor,
     ) -> None:
         self._flow, self._tables, self._thread = flow, tables, thread
-        self._producer, self._calls = producer, calls
+        self._producer, self._reader, self._calls = producer, reader, calls
         self._brokers, self._ring, self._meters, self._pool = brokers, ring, meters, pool
         self.parts: dict[tuple[str, int], Partition] = {}
         self.ready = False
@@ -86,14 +88,11 @@ class Tenure:
         """Whether `part` may have side effects now."""
         return self.parts.get((part.topic, part.number)) is part
 
-    def want(self) -> None:
-        """Tell the client which partitions to read."""
-        wanted = [place for place, part in self.parts.items() if part.reading]
-        self._thread().in_thread(self._thread().want, wanted)
-
-    def read_from_next(self, part: Partition) -> None:
-        """Put the client back to the partition's next offset."""
-        self._thread().in_thread(self._thread().seek_to, part.topic, part.number, part.next)
+    def follow(self, *parts: Partition) -> None:
+        """Have these partitions read from their next offsets on, whatever was read before; or, just now, not at all."""
+        held = {(part.topic, part.number): part for part in parts if self.holds(part)}
+        self._reader.leave(place for place, part in held.items() if not part.reading)
+        self._reader.read({place: part.next for place, part in held.items() if part.reading})
 
     # -- taking over -----------------------------------------------------------------------------------------------
 
@@ -115,9 +114,8 @@ class Tenure:
             if not await self._on_pool(lambda: self._restore(numbers, generation)) or generation != self._generation:
                 return
             for place, offset in starts.items():
-                part = self.parts[place.topic, place.partition] = Partition(place.topic, place.partition, offset)
-                self.read_from_next(part)
-            self.want()
+                self.parts[place.topic, place.partition] = Partition(place.topic, place.partition, offset)
+            self.follow(*self.parts.values())
             self.ready = True
             self.progress_at = time.monotonic()
             log.info("flow_ready", extra={"flow": self._flow.name, "partitions": len(assigned)})
@@ -196,7 +194,7 @@ class Tenure:
     async def _let_go(self, held: list[Partition]) -> None:
         for part in held:
             part.closing = True
-        self.want()
+        self._reader.leave((part.topic, part.number) for part in held)
         deadline = time.monotonic() + self._flow.waits.drain_s
         if self._calls is not None:
             await self._calls.drain(deadline)
@@ -233,16 +231,19 @@ class Tenure:
 
     def lag(self) -> Mapping[str, int]:
         """Records between the frontier and the log's end, by topic, as far as ends are known."""
-        ends, lags = self._thread().ends(), dict.fromkeys((topic.name for topic in self._flow.stages), 0)
-        for place, part in list(self.parts.items()):
-            lags[part.topic] += max(0, ends.get(place, part.next) - part.frontier.position)
+        lags = dict.fromkeys((topic.name for topic in self._flow.stages), 0)
+        for part in list(self.parts.values()):
+            lags[part.topic] += self._behind(part)
         return lags
+
+    def _behind(self, part: Partition) -> int:
+        end = self._reader.end((part.topic, part.number))
+        return max(0, (part.next if end is None else end) - part.frontier.position)
 
     @property
     def waiting(self) -> bool:
         """Whether every partition that lags was handed back on purpose, or waits for calls that have their own end."""
-        ends = self._thread().ends()
-        behind = [p for place, p in list(self.parts.items()) if ends.get(place, p.next) > p.frontier.position]
+        behind = [part for part in list(self.parts.values()) if self._behind(part)]
         return all(p.resume_at is not None for p in behind) or bool(self._calls and self._calls.in_flight)
 
     def _measure(self) -> None:

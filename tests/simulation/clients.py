@@ -25,16 +25,16 @@ class Message:
     """A record as librdkafka hands it over, or the news that a partition is read to its end."""
 
     def __init__(self, record: Fetched | None, place: Place, offset: int) -> None:
-        self._record, self._place, self._offset = record, place, offset
+        self._record, self.place, self._offset = record, place, offset
 
     def error(self) -> "EndOfPartition | None":
         return None if self._record is not None else EndOfPartition()
 
     def topic(self) -> str:
-        return self._place[0]
+        return self.place[0]
 
     def partition(self) -> int:
-        return self._place[1]
+        return self.place[1]
 
     def offset(self) -> int:
         return self._offset
@@ -47,6 +47,9 @@ class Message:
 
     def timestamp(self) -> tuple[int, int]:
         return 1, self._record.timestamp if self._record else 0
+
+    def headers(self) -> list[tuple[str, bytes]] | None:
+        return list(self._record.headers) or None if self._record else None
 
 
 class EndOfPartition:

@@ -1,22 +1,110 @@
-"""aiokafka's consumer's twin: what the client's thread of an engine asks of it, no more.
-
-It promises less than the real one: after an assignment it may stand anywhere, and a fetch that was done before a seek
-may still be handed over after it.
-"""
+"""The clients' twins: aiokafka's as a member of a group, and librdkafka's consumer as a reader uses it; no more."""
 
 import asyncio
 import contextlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, RequestTimedOutError
 from aiokafka.structs import OffsetAndMetadata
 
 from flows.engine.fetched import Fetched
 from tests.simulation.broker import Broker, Place
+from tests.simulation.clients import Message
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.weather import Weather
+
+SELDOM = 4
+"""Times that a partition is assigned, of which one at most brings what was fetched before."""
+
+
+class FetchingConsumer:
+    """librdkafka's consumer with partitions assigned by hand, polled on the loop of its process.
+
+    The real one brings nothing that was fetched before a partition was assigned. This one does, by itself and seldom.
+    """
+
+    def __init__(self, clockwork: Clockwork, broker: Broker, weather: Weather) -> None:
+        assert clockwork.life is not None, "a process makes its consumers"
+        self._clockwork, self._broker, self._weather, self._life = clockwork, broker, weather, clockwork.life
+        self._at: dict[Place, int] = {}
+        self._turn: Counter[Place] = Counter()
+        """How often each partition was assigned."""
+        self._slipped: dict[Place, int] = {}
+        """The turn in which something older came last."""
+        self._arrived: deque[list[Message]] = deque()
+        self._fetching = False
+        broker.heard.append(self._hear)
+        self._life.at_end.append(lambda: broker.heard.remove(self._hear))
+
+    def incremental_assign(self, places: Iterable[Any]) -> None:
+        """Read these from their offsets on."""
+        for place in places:
+            assert (place.topic, place.partition) not in self._at, "the real one refuses it"
+            self._at[place.topic, place.partition] = place.offset
+            self._turn[place.topic, place.partition] += 1
+        self._fetch_soon()
+
+    def incremental_unassign(self, places: Iterable[Any]) -> None:
+        """Read these no more."""
+        for place in places:
+            del self._at[place.topic, place.partition]
+        self._arrived = deque([message for message in found if message.place in self._at] for found in self._arrived)
+
+    def _hear(self, record: Fetched) -> None:
+        if (record.topic, record.partition) in self._at:
+            self._fetch_soon()
+
+    def _fetch_soon(self) -> None:
+        if not self._fetching:
+            self._fetching = True
+            self._clockwork.at(self._weather.fetch_s(), self._fetch, self._life)
+
+    def _fetch(self) -> None:
+        places = sorted(self._at)
+        self._clockwork.draw.shuffle(places)
+        found: list[tuple[Place, int, list[Message]]] = []
+        for place in places:
+            log, at = self._broker.logs[place], self._at[place]
+            records = log.read(at, self._weather.restore_records())
+            self._at[place] = records[-1].offset + 1 if records else max(at, log.end)
+            if records:
+                found.append((place, self._turn[place], [Message(record, place, record.offset) for record in records]))
+        if found:
+            self._clockwork.at(self._weather.stale_s(), self._arrive, self._life, found)
+        else:
+            self._fetching = False
+
+    def _arrive(self, found: list[tuple[Place, int, list[Message]]]) -> None:
+        current: list[Message] = []
+        for place, turn, messages in found:
+            now = self._turn[place]
+            if turn == now and place in self._at:
+                current += messages
+            elif now - self._slipped.get(place, -SELDOM) >= SELDOM:
+                self._slipped[place] = now
+                self._arrived.append(messages)
+        self._arrived.append(current)
+        self._fetching = False
+        self._fetch_soon()
+
+    def consume(self, count: int, timeout: float) -> list[Message]:
+        """What has arrived."""
+        while self._arrived and not self._arrived[0]:
+            self._arrived.popleft()
+        if not self._arrived:
+            return []
+        first = self._arrived[0]
+        found, first[:count] = first[:count], []
+        return found
+
+    def get_watermark_offsets(self, place: Any, cached: bool) -> tuple[int, int]:
+        """For gauges, which nobody looks at here."""
+        return 0, -1
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class GroupConsumer:
@@ -25,77 +113,28 @@ class GroupConsumer:
     def __init__(self, clockwork: Clockwork, broker: Broker, weather: Weather, group: str) -> None:
         self._clockwork, self._broker, self._weather, self._group = clockwork, broker, weather, group
         self._fetcher = self._coordinator = self._subscriptions = self
+        self._fetch_task = self
         self._closed = False
-        self._places: set[Any] = set()
-        self._at: dict[Any, int] = {}
-        self._waiter: asyncio.Future[None] | None = None
+        self._places: set[Place] = set()
         self._committing = asyncio.Lock()
         self.accepted: Callable[[], bool] = lambda: False
         """Whether the group takes a commit of this member."""
 
-    # -- as the group and the broker see it ------------------------------------------------------------------------
-
     def assign(self, places: Iterable[Place]) -> None:
-        """These partitions from now on: read from anywhere, until somebody seeks."""
-        self._places = {TopicPartition(*place) for place in places}
-        for place in sorted(self._places):
-            known = self._broker.committed[self._group].get(place)
-            if place not in self._at or (known is not None and self._clockwork.draw.random() < 0.5):
-                self._at[place] = known or 0
+        """These partitions from now on."""
+        self._places = set(places)
 
-    def wake(self) -> None:
-        """Something may be there to be read."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def assignment(self) -> set[Any]:
+    def assignment(self) -> set[Place]:
         return self._places
 
-    # -- fetching --------------------------------------------------------------------------------------------------
+    def cancel(self) -> None:
+        """It never fetches."""
 
     def check_errors(self) -> None:
         """There are none."""
 
     def fetch_context(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
-
-    def seek(self, place: Any, offset: int) -> None:
-        self._at[place] = offset
-        self.wake()
-
-    async def fetched_records(self, partitions: set[Any], timeout: float, max_records: int) -> dict[Any, list[Fetched]]:
-        """Records of the partitions that are wanted when it returns; waits for some."""
-        while True:
-            while not self._within(partitions):
-                self._waiter = asyncio.get_running_loop().create_future()
-                await self._waiter
-            await asyncio.sleep(self._weather.fetch_s())
-            found = self._look(partitions, max_records)
-            if lies_s := self._weather.stale_s():
-                await asyncio.sleep(lies_s)
-            if found:
-                for place, records in found.items():
-                    self._at[place] = records[-1].offset + 1
-                return found
-
-    def _within(self, partitions: set[Any]) -> bool:
-        logs = self._broker.logs
-        return any(logs[place].end > self._at[place] for place in partitions & self._places)
-
-    def _look(self, partitions: set[Any], limit: int) -> dict[Any, list[Fetched]]:
-        found = {}
-        places = sorted(partitions & self._places)
-        self._clockwork.draw.shuffle(places)
-        for place in places:
-            log, at = self._broker.logs[place], self._at[place]
-            if records := log.read(at, limit):
-                found[place] = records
-                limit -= len(records)
-                if not limit:
-                    break
-            else:
-                self._at[place] = max(at, log.end)
-        return found
 
     # -- offsets ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ within its session gets what it had, and nobody else notices.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from faust.types import TP
@@ -38,21 +38,11 @@ class ClientThread(Thread):
 
     def begin(self, member: "Member") -> None:
         """What `on_start` does once the client is there, and joining the group; in the thread's loop."""
-        self.wanted, self.handed = {TP("", -1)}, 0
-        self._wake = asyncio.Event()
-        self._pump_task = self.thread_loop.create_task(self._pump())
+        self._membership = self.thread_loop.create_task(self._be_member())
         self.thread_loop.create_task(member.take_part())
 
     def _ensure_consumer(self) -> Any:
         return self._twin
-
-    def want(self, wanted: Iterable[Place]) -> None:
-        super().want(wanted)
-        self._twin.wake()
-
-    def ends(self) -> dict[Place, int]:
-        """For gauges, which nobody looks at here."""
-        return {}
 
 
 class Member:

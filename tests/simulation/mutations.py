@@ -4,7 +4,7 @@ Each mutation stands for a trap of the engine's table, or for a rule of delivery
 are played.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import agents.dedup
@@ -16,10 +16,12 @@ from flows.engine.frontier import Frontier, Span
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
 from flows.engine.producer import Then
+from flows.engine.reader import Place, Reader
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.tenure import Tenure
-from flows.writer import Place, Writer, row_item
+from flows.writer import Place as Row
+from flows.writer import Writer, row_item
 from tables.attempts import Attempt, judge
 from tables.attempts import Verdict as Judged
 from tables.dedup import unpack
@@ -29,25 +31,28 @@ from tests.simulation.storms import rows_take_long, the_wire_is_slow, workers_co
 Mutation = Callable[[], list[Wanted]]
 
 
-def no_seek_at_an_assignment() -> list[Wanted]:
-    """The client reads on from wherever it stands."""
-    seek = Tenure.read_from_next
+def no_offset_at_an_assignment() -> list[Wanted]:
+    """A client reads on from wherever it stood before."""
+    read, leave = Reader.read, Reader.leave
+    stood: dict[tuple[Reader, Place], int] = {}
 
-    def read_from_next(self: Tenure, part: Partition) -> None:
-        if self.ready:
-            seek(self, part)
+    def remember(self: Reader, places: Iterable[Place]) -> None:
+        left = list(places)
+        stood.update({(self, place): self._read_by[place]._at[place] for place in left if place in self._read_by})
+        leave(self, left)
 
-    return [(Tenure, "read_from_next", read_from_next)]
+    def read_on(self: Reader, offsets: Mapping[Place, int]) -> None:
+        read(self, {place: stood.get((self, place), offset) for place, offset in offsets.items()})
+
+    return [(Reader, "leave", remember), (Reader, "read", read_on)]
 
 
 def records_are_taken_wherever_they_begin() -> list[Wanted]:
     """What was fetched before a seek or a rebalance is as good as any."""
 
     def receive(self: Partition, records: Sequence[Input]) -> tuple[Verdict, Sequence[Input]]:
-        if self.lost:
+        if self.lost or self.resume_at is not None:
             return Verdict.NOTHING, ()
-        if self.resume_at is not None:
-            return Verdict.PUT_BACK, ()
         self.next = records[-1].offset + 1
         return Verdict.TAKE, records
 
@@ -55,13 +60,19 @@ def records_are_taken_wherever_they_begin() -> list[Wanted]:
 
 
 def records_of_a_partition_that_waits_are_dropped() -> list[Wanted]:
-    """The client's position has moved on, and nobody puts it back."""
+    """It is read on meanwhile, and nobody puts it back."""
     taken = Partition.receive
 
     def receive(self: Partition, records: Sequence[Input]) -> tuple[Verdict, Sequence[Input]]:
-        return taken(self, records) if self.reading else (Verdict.NOTHING, ())
+        if self.reading:
+            return taken(self, records)
+        self.next = records[-1].offset + 1
+        return Verdict.NOTHING, ()
 
-    return [(Partition, "receive", receive)]
+    def follow(self: Tenure, *parts: Partition) -> None:
+        self._reader.read({(part.topic, part.number): part.next for part in parts if part.reading})
+
+    return [(Partition, "receive", receive), (Tenure, "follow", follow)]
 
 
 def a_gap_that_repeats_is_never_real() -> list[Wanted]:
@@ -88,7 +99,7 @@ def a_ghost_goes_on() -> list[Wanted]:
 def rows_under_way_are_not_waited_for() -> list[Wanted]:
     """A row that was given up may still land, over the next owner's."""
 
-    async def nobody_looks(self: Writer, places: list[Place], rows: dict[Place, Any], put: Any) -> list[int]:
+    async def nobody_looks(self: Writer, places: list[Row], rows: dict[Row, Any], put: Any) -> list[int]:
         self._be_no_ghost()
         return list(await put([row_item(rows[place]) for place in places]))
 
@@ -132,16 +143,13 @@ def a_refused_commit_is_forgotten() -> list[Wanted]:
 
 
 def a_full_channel_blocks_the_fetch_loop() -> list[Wanted]:
-    """A hand-over counts as worked off only when the agent has room for it."""
-    taken = Thread.taken
+    """Nothing is handed over before the agents have room for it."""
+    poll = Reader.poll
 
-    def when_free(self: Thread) -> None:
-        if cast(Engine, self.owner)._inbox.qsize() > 2:
-            self.thread_loop.call_later(0.05, self.taken)
-        else:
-            taken(self)
+    def when_free(self: Reader) -> bool:
+        return all(cast(Engine, owner)._inbox.qsize() <= 2 for owner in self._owners.values()) and poll(self)
 
-    return [(Thread, "taken", when_free)]
+    return [(Reader, "poll", when_free)]
 
 
 def routing_begins_before_the_preferences_are_read() -> list[Wanted]:
@@ -205,7 +213,7 @@ def an_attempt_of_unknown_outcome_is_fresh() -> list[Wanted]:
 
 
 MUTATIONS: tuple[Mutation, ...] = (
-    no_seek_at_an_assignment,
+    no_offset_at_an_assignment,
     records_are_taken_wherever_they_begin,
     records_of_a_partition_that_waits_are_dropped,
     a_gap_that_repeats_is_never_real,

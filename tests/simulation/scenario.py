@@ -116,9 +116,6 @@ class Scenario:
             if (found := fold.read(source)) is not None:
                 key, said = found
                 self.blocked[key] = cast(bytes, fold.after(said, self.blocked.get(key), self.ring))
-        for worker in self.workers:
-            for consumer in worker.consumers:
-                consumer.wake()
 
     def _hire(self) -> Worker:
         worker = Worker(

@@ -10,6 +10,7 @@ import flows.deliver
 import flows.engine.engine
 import flows.engine.outside
 import flows.engine.producer
+import flows.engine.reader
 import flows.engine.restore
 import flows.engine.seams
 import flows.engine.tables
@@ -20,6 +21,7 @@ import flows.route
 import flows.writer
 from tests.simulation.clients import LogReader, Producer
 from tests.simulation.clockwork import Killed
+from tests.simulation.consumer import FetchingConsumer
 from tests.simulation.outside import Transport
 from tests.simulation.state import DiskStore
 
@@ -42,6 +44,7 @@ _DYING: tuple[Any, ...] = (
     _engine.tenure,
     _engine.outside,
     _engine.producer,
+    _engine.reader,
     _engine.seams,
     flows.writer,
 )
@@ -104,8 +107,11 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         (_engine.restore, "Consumer", lambda _: LogReader(*outside)),
         (_engine.tables, "Store", store),
         (_engine.tenure, "_LOOK_S", 0.02),
-        (_engine.seams, "FETCH_RECORDS", draw.choice((1, 3, 10))),
-        (_engine.seams, "_POLL_S", 5.0),
+        (_engine.reader, "Consumer", lambda _: FetchingConsumer(*outside)),
+        (_engine.reader, "FETCH_RECORDS", draw.choice((1, 3, 10))),
+        (_engine.reader, "_POLL_S", 0.05),
+        (_engine.reader, "_QUIET_POLL_S", 0.05),
+        (_engine.seams, "_LOOK_S", 60.0),
         (_engine.engine, "QUEUED_LIMIT", draw.choice((2, 6, 1024))),
         (flows.deliver, "Transport", lambda _: Transport(scenario.sms)),
         (flows.deliver, "random", draw),

@@ -8,8 +8,6 @@ from tests.simulation.worker import Worker
 
 STARVED_S = 8.0
 """How long what a partition wants may lie in its log unread: fetches here lie about for a second at worst."""
-BLOCKED_S = 3.0
-"""How long a hand-over of records may wait for the event loop, which only queues it."""
 
 
 class Watch:
@@ -29,10 +27,8 @@ class Watch:
         for worker in workers:
             if worker.life is None or not worker.life.moves:
                 continue
-            for engine, thread in zip(worker.engines, worker.threads, strict=True):
+            for engine in worker.engines:
                 name = f"{worker.name} {engine.flow.name}"
-                if getattr(thread, "handed", 0):
-                    yield thread, f"blocked: the fetch loop of {name} waits for the agent", BLOCKED_S
                 for part in engine.tenure.parts.values() if engine.tenure.ready else ():
                     if self._waits(part):
                         which = f"starved: {name} does not read {part.topic}/{part.number} at {part.next}"

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 from flows.engine.engine import Engine
 from flows.engine.flow import Flow
 from flows.engine.producer import Lines
+from flows.engine.reader import Readers
 from schemas.sealing import KeyRing
 from tables.table import Entries
 from tests.simulation.broker import Broker
@@ -89,7 +90,6 @@ class Worker:
         self.life: Life | None = None
         self.engines: list[Engine] = []
         self.members: list[Member] = []
-        self.consumers: list[GroupConsumer] = []
         self.threads: list[ClientThread] = []
         self._wanted = False
 
@@ -107,8 +107,8 @@ class Worker:
         life = self._clockwork.life = self.life = Life(self._clockwork, self.name)
         life.at_end.append(self._ended)
         main = Loop(self._clockwork, life)
-        self.engines, self.members, self.consumers, self.threads = [], [], [], []
-        lines = Lines("", self.name)
+        self.engines, self.members, self.threads = [], [], []
+        lines, readers = Lines("", self.name), Readers("", self.name)
         for flow in self._flows():
             app = App()
             engine = Engine(
@@ -116,6 +116,7 @@ class Worker:
                 cast(Any, app),
                 brokers="",
                 lines=lines,
+                readers=readers,
                 folder=Path(self.name),
                 ring=self._ring,
                 meters=Silence(),
@@ -125,7 +126,7 @@ class Worker:
             self._client(app, engine, main, life)
             assert app.run is not None
             main.create_task(app.run(Stream()))
-        main.create_task(self._run())
+        main.create_task(self._run(readers))
         self._clockwork.life = None
 
     def _client(self, app: App, engine: Engine, main: Loop, life: Life) -> None:
@@ -135,17 +136,17 @@ class Worker:
         member = Member(self.name, group, life, main, engine, thread)
         self.engines.append(engine)
         self.members.append(member)
-        self.consumers.append(consumer)
         self.threads.append(thread)
 
-    async def _run(self) -> None:
+    async def _run(self, readers: Readers) -> None:
         """As `Process.run`: it beats before it joins."""
         engines, clients = self.engines, list(zip(self.threads, self.members, strict=True))
         asyncio.get_running_loop().create_task(self._beat(engines))
         for engine in engines:
             await engine.start_outside()
         for thread, member in clients:
-            thread.in_thread(thread.begin, member)
+            thread.thread_loop.call_soon_threadsafe(thread.begin, member)
+        readers.start()
 
     async def _beat(self, engines: Sequence[Engine]) -> None:
         while True:

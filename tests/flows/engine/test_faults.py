@@ -59,7 +59,7 @@ def test_sigterm_ends_in_order_and_nothing_is_told_again(toy: Toy) -> None:
     amid(toy)
     assert worker.stop() == 0
     before = toy.told()
-    assert sum(toy.committed()) == len(before)
+    assert sum(max(0, offset) for offset in toy.committed()) == len(before)
     toy.start()
     eventually(lambda: len(toy.told()) == 3_000)
     assert all(line["fresh"] for line in toy.told())

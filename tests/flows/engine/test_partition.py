@@ -76,11 +76,12 @@ def test_nothing_of_a_lost_partition_is_taken(part: Partition) -> None:
     assert part.next == 10
 
 
-def test_records_that_arrive_while_a_stage_waits_are_put_back_and_never_dropped(part: Partition) -> None:
+def test_records_that_arrive_while_a_stage_waits_do_not_move_what_is_read_next(part: Partition) -> None:
     part.receive(found(10, 11, 12))
     part.rewind(11, 99.0)
     assert (part.next, part.turn) == (11, 11)
-    assert part.receive(found(13, 14)) == (Verdict.PUT_BACK, ())
+    assert part.receive(found(11, 12)) == (Verdict.NOTHING, ())
+    assert part.next == 11
     part.resume_at = None
     assert part.receive(found(11, 12, 13)) == (Verdict.TAKE, found(11, 12, 13))
 

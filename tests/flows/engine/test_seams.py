@@ -9,19 +9,17 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
-from confluent_kafka import Producer
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.transport.consumer import Consumer, ConsumerThread
 from faust.transport.drivers import aiokafka as driver
 from mode.threads import ServiceThread
 
-from flows.engine.fetched import Fetched
 from flows.engine.flow import Flow
 from flows.engine.process import Host, app_of
 from flows.engine.seams import BatchConsumer, BatchTransport, Boot, EngineApp, NoTables, Thread
@@ -120,29 +118,14 @@ def test_the_thread_has_its_loop_and_that_of_its_parent_and_its_two_hooks() -> N
     assert "self.parent_loop" in made
 
 
-def test_the_fetcher_hands_over_whole_fetches_of_the_partitions_asked_for() -> None:
-    assert parameters(Fetcher.fetched_records) == ["self", "partitions", "timeout", "max_records"]
-    body = inspect.getsource(Fetcher.fetched_records)
-    # An empty set would mean all partitions: ours always holds one that does not exist.
-    assert "if partitions and tp not in partitions:" in body
-    assert "max_records" in parameters(FetchResult.getall)
-    source = inspect.getsource(Fetcher.__init__)
-    for attribute in ("_subscriptions", "_fetch_min_bytes", "_fetch_max_wait_ms", "_closed"):
-        assert f"self.{attribute} = " in source
-    request = inspect.getsource(Fetcher._get_actions_per_node)
-    assert "self._fetch_max_wait_ms" in request
-    assert "self._fetch_min_bytes" in request
-
-
-def test_a_seek_drops_what_was_fetched_before_it() -> None:
-    assert "del self._records[tp]" in inspect.getsource(Fetcher.seek_to)
-
-
-async def test_a_partition_state_knows_position_and_last_stable_offset() -> None:
-    state = TopicPartitionState(None)
-    assert (state.has_valid_position, state.lso) == (False, None)
-    state.reset_to(5)
-    assert (state.has_valid_position, state.position) == (True, 5)
+async def test_the_fetcher_fetches_in_one_task_and_the_client_is_not_idle_within_a_fetch_context() -> None:
+    assert "self._fetch_task = " in inspect.getsource(Fetcher.__init__)
+    assert "self._subscriptions = subscriptions" in inspect.getsource(Fetcher.__init__)
+    state = SubscriptionState(loop=asyncio.get_running_loop())
+    with state.fetch_context():
+        await asyncio.sleep(0.002)
+        assert state.fetcher_idle_time == 0
+    assert "fetcher_idle_time" in inspect.getsource(GroupCoordinator)
 
 
 def test_the_coordinator_tells_parked_errors_and_committed_offsets_of_several_partitions() -> None:
@@ -156,10 +139,10 @@ def test_a_commit_that_was_overtaken_by_a_rebalance_raises_one_of_the_errors_we_
     assert isinstance(KafkaError.retriable, bool)
 
 
-def test_static_membership_fetch_size_and_start_are_settings_of_the_app(app: EngineApp) -> None:
+def test_static_membership_and_start_are_settings_of_the_app(app: EngineApp) -> None:
     conf = app.conf
     assert (conf.id, conf.consumer_group_instance_id) == ("carillon-seam.high", "seam.high-w1")
-    assert (conf.consumer_auto_offset_reset, conf.consumer_max_fetch_size) == ("earliest", 1_048_576)
+    assert conf.consumer_auto_offset_reset == "earliest"
     assert (conf.table_standby_replicas, conf.topic_allow_declare, conf.topic_disable_leader) == (0, False, True)
     assert str(conf.canonical_url) == "http://w1.carillon"
 
@@ -179,24 +162,6 @@ async def consumer(toy: Toy) -> AsyncIterator[AIOKafkaConsumer]:
     await consumer.stop()
 
 
-async def test_a_real_fetch_brings_only_what_is_asked_for_and_a_seek_brings_it_again(
-    toy: Toy, consumer: AIOKafkaConsumer
-) -> None:
-    toy.ask(*[{}] * 10, partition=0)
-    toy.ask(*[{}] * 10, partition=1)
-    first, second = (TopicPartition(toy.topics.asked.name, number) for number in (0, 1))
-    consumer.assign([first, second])
-    fetcher = consumer._fetcher
-    with fetcher._subscriptions.fetch_context():
-        found = await fetcher.fetched_records({TopicPartition("", -1), first}, timeout=10, max_records=4)
-        assert {type(record) for record in found[first]} == {Fetched}
-        assert {place: [r.offset for r in records] for place, records in found.items()} == {first: [0, 1, 2, 3]}
-        consumer.seek(first, 2)
-        again = await fetcher.fetched_records({first}, timeout=10, max_records=100)
-    assert [record.offset for record in again[first]] == list(range(2, 10))
-    assert fetcher._subscriptions.subscription.assignment.state_value(first).lso == 10
-
-
 async def test_committed_offsets_come_in_one_call_and_are_absent_where_nothing_was_committed(
     toy: Toy, consumer: AIOKafkaConsumer
 ) -> None:
@@ -209,11 +174,3 @@ async def test_committed_offsets_come_in_one_call_and_are_absent_where_nothing_w
     assert second not in found or found[second].offset < 0
     assert await consumer.beginning_offsets([first]) == {first: 0}
     assert await consumer.end_offsets([first]) == {first: 10}
-
-
-async def test_lz4_needs_a_codec_that_is_installed(toy: Toy, consumer: AIOKafkaConsumer) -> None:
-    producer = Producer({"bootstrap.servers": toy.brokers, "compression.type": "lz4"})
-    producer.produce(toy.topics.asked.name, b"x" * 1000, partition=0)
-    assert producer.flush(10) == 0
-    consumer.assign([TopicPartition(toy.topics.asked.name, 0)])
-    assert (await asyncio.wait_for(consumer.getone(), 10)).value == b"x" * 1000

@@ -1,0 +1,224 @@
+"""What a process reads: librdkafka consumers outside any group, told each partition and where to begin in it.
+
+A topic that brings many records is read where the broker lets them gather; one that brings few where the first is
+answered at once, and where nothing is asked for often while nothing comes.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from agents.stage import Input
+from flows.engine.fetched import Fetched, fetched
+from flows.engine.stop import die
+
+FETCH_RECORDS = 256
+"""Records of one hand-over at most: at 20 us each, some 5 ms of the event loop."""
+
+_POLL_S = 0.002
+_QUIET_POLL_S = 0.010
+_TUNE_S = 1.0
+_GATHER_BYTES = 1_000_000
+_ANSWER_MS = 100
+"""How long a fetch stands open where records are few. A partition that is read anew waits for its end."""
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class Owner(Protocol):
+    """Whose records a reader brings."""
+
+    def receive(self, records: Mapping[Place, Sequence[Input]]) -> None:
+        """Fetched records, in order within a partition."""
+
+    def read_anew(self, topic: str) -> None:
+        """Ask again for every partition of `topic`: it is read by another consumer from now on."""
+
+
+class Reader:
+    """Two consumers and the topics of the flows that share them. All of it runs on the event loop."""
+
+    def __init__(self, settings: Mapping[str, str | int | bool], wait_ms: int) -> None:
+        self._wait_ms = wait_ms
+        gather = {"fetch.wait.max.ms": wait_ms, "fetch.min.bytes": _GATHER_BYTES}
+        answer = {"fetch.wait.max.ms": _ANSWER_MS, "fetch.min.bytes": 1}
+        self._gathering, self._answering = Consumer({**settings, **gather}), Consumer({**settings, **answer})
+        self._owners: dict[str, Owner] = {}
+        self._read_by: dict[Place, Consumer] = {}
+        self._gathered: set[str] = set()
+        self._came: Counter[str] = Counter()
+        """Records by topic since the last look."""
+        self._at_end: set[Place] = set()
+        self._ends: dict[Place, int] = {}
+        """How far partitions that are not read just now could be read when they were left."""
+
+    def serves(self, topics: Iterable[str]) -> bool:
+        """Whether one of these topics is read here."""
+        return not self._owners.keys().isdisjoint(topics)
+
+    def own(self, topics: Iterable[str], owner: Owner) -> None:
+        """Records of these topics go to `owner`."""
+        self._owners.update(dict.fromkeys(topics, owner))
+
+    @property
+    def busy(self) -> bool:
+        """Whether records of some topic come in numbers."""
+        return bool(self._gathered)
+
+    def read(self, offsets: Mapping[Place, int]) -> None:
+        """Read each of these partitions from its offset on, wherever it was read before."""
+        self.leave(offsets)
+        for consumer in (self._gathering, self._answering):
+            places = [place for place in offsets if self._consumer(place[0]) is consumer]
+            if places:
+                consumer.incremental_assign([TopicPartition(*place, offsets[place]) for place in places])
+                self._read_by.update(dict.fromkeys(places, consumer))
+
+    def leave(self, places: Iterable[Place]) -> None:
+        """Read these partitions no more."""
+        left = [place for place in places if place in self._read_by]
+        self._ends.update((place, end) for place in left if (end := self.end(place)) is not None)
+        for consumer in (self._gathering, self._answering):
+            of_it = [TopicPartition(*place) for place in left if self._read_by[place] is consumer]
+            if of_it:
+                consumer.incremental_unassign(of_it)
+        for place in left:
+            del self._read_by[place]
+        self._at_end.difference_update(left)
+
+    def end(self, place: Place) -> int | None:
+        """How far a partition can be read, as last seen; None where that is not known, or where it was read to its end.
+
+        The last offsets of a log may hold no record (a transaction's marker). From any thread.
+        """
+        consumer = self._read_by.get(place)
+        if consumer is None:
+            return self._ends.get(place)
+        if place in self._at_end:
+            return None
+        _, end = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return end if end >= 0 else None
+
+    def poll(self) -> bool:
+        """Hand over what has come. Returns whether more is there."""
+        more = False
+        for consumer in (self._answering, self._gathering):
+            messages = consumer.consume(FETCH_RECORDS, 0)
+            if messages:
+                self._hand_over(messages, consumer)
+                more = more or len(messages) == FETCH_RECORDS
+        return more
+
+    def _hand_over(self, messages: Sequence[Message], consumer: Consumer) -> None:
+        found: dict[Place, list[Fetched]] = {}
+        place: Place = ("", -1)
+        for message in messages:
+            if (error := message.error()) is not None:
+                self._told(error, message)
+                continue
+            topic, number = message.topic(), message.partition()
+            if topic != place[0] or number != place[1]:
+                place = (str(topic), number or 0)
+                self._at_end.discard(place)
+                records = found.setdefault(place, [])
+            records.append(fetched(message))
+        by_owner: dict[Owner, dict[Place, Sequence[Input]]] = {}
+        for place, records in found.items():
+            if self._read_by.get(place) is consumer:
+                self._came[place[0]] += len(records)
+                by_owner.setdefault(self._owners[place[0]], {})[place] = records
+        for owner, taken in by_owner.items():
+            owner.receive(taken)
+
+    def _told(self, error: KafkaError, message: Message) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._at_end.add((str(message.topic()), message.partition() or 0))
+        elif not error.retriable():
+            die(f"{message.topic() or 'a topic'} cannot be read: {error.str()}")
+
+    def _consumer(self, topic: str) -> Consumer:
+        return self._gathering if topic in self._gathered else self._answering
+
+    def tune(self) -> None:
+        """Let the records of a topic gather where a wait brings one, until it brings less than half a one."""
+        came, self._came = self._came, Counter()
+        for topic, owner in self._owners.items():
+            a_wait_brings = came[topic] / _TUNE_S * self._wait_ms / 1000
+            if topic in self._gathered and a_wait_brings < 0.5:
+                self._gathered.discard(topic)
+                owner.read_anew(topic)
+            elif topic not in self._gathered and a_wait_brings > 1:
+                self._gathered.add(topic)
+                owner.read_anew(topic)
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        self._read_by.clear()
+        self._gathering.close()
+        self._answering.close()
+
+
+class Readers:
+    """The readers of a process: one for each time that fetches wait, as long as no topic is read twice by it."""
+
+    def __init__(self, brokers: str, client_id: str) -> None:
+        self._settings: dict[str, str | int | bool] = {
+            "bootstrap.servers": brokers,
+            "client.id": client_id,
+            "group.id": "carillon-reader",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "check.crcs": True,
+            "queued.min.messages": 2_000,
+            "queued.max.messages.kbytes": 16_384,
+            "fetch.queue.backoff.ms": 5,
+            "reconnect.backoff.max.ms": 1_000,
+            "log_level": 3,
+        }
+        self._made: list[tuple[int, Reader]] = []
+        self._timer: asyncio.Handle | None = None
+        self._tune_at = 0.0
+
+    def of(self, wait_ms: int, topics: Iterable[str], owner: Owner) -> Reader:
+        """A reader whose fetches wait that long, and which brings records of `topics` to `owner`."""
+        names = list(topics)
+        for wait, reader in self._made:
+            if wait == wait_ms and not reader.serves(names):
+                break
+        else:
+            reader = Reader(self._settings, wait_ms)
+            self._made.append((wait_ms, reader))
+        reader.own(names, owner)
+        return reader
+
+    def start(self) -> None:
+        """Begin to hand over."""
+        self._serve()
+
+    def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now >= self._tune_at:
+            self._tune_at = now + _TUNE_S
+            for _, reader in self._made:
+                reader.tune()
+        more = [reader.poll() for _, reader in self._made]
+        if any(more):
+            self._timer = loop.call_soon(self._serve)
+        else:
+            busy = any(reader.busy for _, reader in self._made)
+            self._timer = loop.call_later(_POLL_S if busy else _QUIET_POLL_S, self._serve)
+
+    def stop(self) -> None:
+        """Hand nothing over any more, and close."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for _, reader in self._made:
+            reader.close()
