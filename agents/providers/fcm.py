@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256, shake_128
-from json import dumps, loads
 from types import MappingProxyType
 from typing import Any, ClassVar
+
+from msgspec.json import decode, encode
 
 from agents.provider import Call, Fault, Kind, Message, Provider, Reply, Result, Ruling
 from agents.provider_reading import by_fault, by_table
@@ -72,7 +73,7 @@ class Fcm(Provider):
             }
         }
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        return Call("POST", self._endpoint, headers, dumps(body).encode(), timeout_s=10.0)
+        return Call("POST", self._endpoint, headers, encode(body), timeout_s=10.0)
 
     def read(self, reply: Reply | Fault) -> Result:
         if isinstance(reply, Fault):
@@ -124,7 +125,7 @@ def _topic(key: str) -> str:
 def _said(body: bytes) -> tuple[str, str]:
     """The error code and the message name of a reply, each "" if it is not there."""
     try:
-        answer = loads(body)
+        answer = decode(body)
         if "error" not in answer:
             return "", answer["name"] if isinstance(answer["name"], str) else ""
         error = answer["error"]

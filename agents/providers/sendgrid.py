@@ -7,10 +7,11 @@ custom_args and comes back with every event. Custom args are kept for long and c
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from json import dumps
 from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import quote
+
+from msgspec.json import encode
 
 from agents.provider import Call, Fault, Kind, Message, Provider, Reply, Result, Ruling
 from agents.provider_reading import bounded_s, by_fault, by_table
@@ -66,7 +67,7 @@ class SendGrid(Provider):
             "subject": message.parts["subject"],
             "content": [{"type": kind, "value": text} for kind, text in kinds.items() if text is not None],
         }
-        return Call("POST", self._endpoint, self._headers, dumps(mail).encode(), timeout_s=10.0)
+        return Call("POST", self._endpoint, self._headers, encode(mail), timeout_s=10.0)
 
     def read(self, reply: Reply | Fault) -> Result:
         if isinstance(reply, Fault):

@@ -4,7 +4,6 @@ Twilio has no idempotency key: a 429 was certainly not processed, a 5xx perhaps 
 Our reference travels in the address of the status callback, and so comes back with every receipt.
 """
 
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import quote_plus, urlencode
+
+from msgspec.json import decode
 
 from agents.provider import Call, Fault, Kind, Message, Provider, Reply, Result, Ruling
 from agents.provider_reading import by_fault, by_table
@@ -122,7 +123,7 @@ class Twilio(Provider):
 
 def _parsed(body: bytes) -> dict[str, object]:
     try:
-        answer = json.loads(body)
+        answer = decode(body)
     except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}

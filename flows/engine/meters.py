@@ -1,11 +1,14 @@
 """The catalogue's metrics as Prometheus objects, one registry a process."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from agents.stage import Outbox
 from schemas.metrics import METRICS, Kind, Metric
+
+T = TypeVar("T", Counter, Gauge, Histogram)
 
 
 class Meters:
@@ -14,7 +17,7 @@ class Meters:
     def __init__(self, metrics: tuple[Metric, ...] = METRICS) -> None:
         self.registry = CollectorRegistry()
         self._made: Mapping[Metric, Counter | Gauge | Histogram] = {metric: self._make(metric) for metric in metrics}
-        self._counters: dict[tuple[Metric, tuple[str, ...]], Counter] = {}
+        self._children: dict[tuple[Metric, tuple[str, ...]], Counter | Gauge | Histogram] = {}
 
     def _make(self, metric: Metric) -> Counter | Gauge | Histogram:
         match metric.kind:
@@ -27,26 +30,24 @@ class Meters:
                     metric.name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets
                 )
 
+    def _child(self, metric: Metric, labels: tuple[str, ...], kind: type[T]) -> T:
+        child = self._children.get((metric, labels))
+        if child is None:
+            child = self._children[metric, labels] = self._made[metric].labels(*labels)
+        assert isinstance(child, kind), f"{metric.name} is no {kind.__name__.lower()}"
+        return child
+
     def count(self, metric: Metric, labels: tuple[str, ...], by: int = 1) -> None:
         """Add to a counter."""
-        child = self._counters.get((metric, labels))
-        if child is None:
-            made = self._made[metric]
-            assert isinstance(made, Counter), f"{metric.name} is no counter"
-            child = self._counters[metric, labels] = made.labels(*labels)
-        child.inc(by)
+        self._child(metric, labels, Counter).inc(by)
 
     def set(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
         """Set a gauge."""
-        made = self._made[metric]
-        assert isinstance(made, Gauge), f"{metric.name} is no gauge"
-        made.labels(*labels).set(value)
+        self._child(metric, labels, Gauge).set(value)
 
     def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
         """Add a value to a histogram."""
-        made = self._made[metric]
-        assert isinstance(made, Histogram), f"{metric.name} is no histogram"
-        made.labels(*labels).observe(value)
+        self._child(metric, labels, Histogram).observe(value)
 
     def absorb(self, outbox: Outbox) -> None:
         """Take what a stage counted."""
