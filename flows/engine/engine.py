@@ -23,7 +23,8 @@ from flows.engine.frontier import Span
 from flows.engine.meters import Meters
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
-from flows.engine.producer import LINGER_MS, Changes, FlowProducer, Lines, Then
+from flows.engine.producer import LINGER_MS, Changes, FlowProducer, Lines
+from flows.engine.queued import Then
 from flows.engine.reader import Place, Readers
 from flows.engine.seams import BatchConsumer, EngineApp, Thread
 from flows.engine.stop import die
@@ -75,6 +76,7 @@ class Engine:
         lingering = {topic.name for topic in flow.writes if topic.lingers}
         lingering |= {self.tables.log_of[name] for name, table in self.tables.specs.items() if table.lingers}
         self.producer = FlowProducer(lines.of(flow.waits.linger_ms), lines.of(LINGER_MS), lingering)
+        lines.guards.append(self._be_no_ghost)
         self.calls: Calls | None = None
         if flow.outside is not None:
             self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._be_no_ghost)
@@ -250,7 +252,7 @@ class Engine:
         self._emit(part, views, outbox, durable, whole)
 
     def check_partitions(self) -> None:
-        """Refuse topics that are missing or whose partition counts differ (blocks). Raises TopicsDiffer."""
+        """Refuse topics that are missing or whose partition counts differ. Raises TopicsDiffer."""
         names = [*self._stages, *self.tables.log_of.values()]
         counts = {name: self.producer.partitions(name) for name in names}
         if 0 in counts.values() or len(set(counts.values())) > 1:

@@ -12,7 +12,7 @@ from agents.stage import Tables
 from flows.engine.flow import Outside, Waits
 from flows.engine.frontier import Span
 from flows.engine.partition import Partition
-from flows.engine.producer import Then
+from flows.engine.queued import Then
 from flows.engine.stop import die
 
 CUT_OFF_S = 10.0

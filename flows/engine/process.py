@@ -110,8 +110,9 @@ class Process:
         loop.set_exception_handler(_unhandled)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        await self._lines.start()
         for engine in self.engines:
-            await loop.run_in_executor(self._pool, engine.check_partitions)
+            engine.check_partitions()
         for table in self.replicated.values():
             table.start()
         for table in self.replicated.values():
@@ -154,6 +155,7 @@ class Process:
                 await engine.flow.outside.stop()
             await engine.tenure.close()
         self._readers.stop()
+        await self._lines.stop()
         for table in self.replicated.values():
             await asyncio.get_running_loop().run_in_executor(self._pool, table.stop)
 

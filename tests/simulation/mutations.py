@@ -15,7 +15,7 @@ from flows.engine.engine import Engine
 from flows.engine.frontier import Frontier, Span
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
-from flows.engine.producer import Then
+from flows.engine.queued import Then
 from flows.engine.reader import Place, Reader
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread

@@ -15,7 +15,7 @@ from flows.engine.flow import Outside, Waits
 from flows.engine.frontier import Span
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition
-from flows.engine.producer import Then
+from flows.engine.queued import Then
 
 WAITS = Waits(fetch_max_wait_ms=1, linger_ms=1, settle_s=0.005, drain_s=0.2)
 

@@ -3,6 +3,8 @@
 import asyncio
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -22,11 +24,21 @@ def topic(kafka: str) -> str:
     return name
 
 
-@pytest.fixture
-def producer(kafka: str) -> FlowProducer:
-    """A flow's producer."""
+@asynccontextmanager
+async def producing(kafka: str, linger_ms: float, patient_ms: float, lingering: str) -> AsyncIterator[FlowProducer]:
+    """A flow's producer, for a while."""
     lines = Lines(kafka, "tests")
-    return FlowProducer(lines.of(2), lines.of(200), ["what-lingers"])
+    producer = FlowProducer(lines.of(linger_ms), lines.of(patient_ms), [lingering])
+    await lines.start()
+    yield producer
+    await lines.stop()
+
+
+@pytest.fixture
+async def producer(kafka: str, topic: str) -> AsyncIterator[FlowProducer]:
+    """A flow's producer, which knows the topic."""
+    async with producing(kafka, 2, 200, "what-lingers") as started:
+        yield started
 
 
 class Emitted:
@@ -95,21 +107,22 @@ async def test_an_emission_is_done_once_after_the_last_acknowledgement(topic: st
 async def test_what_lingers_is_sent_later_and_nobody_but_the_whole_emission_waits_for_it(
     kafka: str, topic: str
 ) -> None:
-    lines, lingering = Lines(kafka, "tests"), f"{topic}-lingers"
+    lingering = f"{topic}-lingers"
     Cluster(kafka, 4, 1).apply([Topic(lingering, "key", None)])
-    producer, first, emitted = FlowProducer(lines.of(2), lines.of(500), [lingering]), Emitted(), Emitted()
-    records = [(topic, None, b"soon", 0, None), (lingering, None, b"late", 0, None)]
-    producer.emit(records, [], first.soon, first.then, first.log)
-    await first.wait()
-    began = time.monotonic()
-    producer.emit(records, [(lingering, 1, {b"k": b"e"})], emitted.soon, emitted.then, emitted.log)
-    while not emitted.durable:
-        await asyncio.sleep(0.002)
-    assert time.monotonic() - began < 0.4
-    assert (emitted.done, producer.in_flight) == (0, 1)
-    await emitted.wait()
-    assert time.monotonic() - began >= 0.5
-    assert (producer.in_flight, emitted.logged) == (0, [(lingering, 1, 1)])
+    async with producing(kafka, 2, 500, lingering) as producer:
+        first, emitted = Emitted(), Emitted()
+        records = [(topic, None, b"soon", 0, None), (lingering, None, b"late", 0, None)]
+        producer.emit(records, [], first.soon, first.then, first.log)
+        await first.wait()
+        began = time.monotonic()
+        producer.emit(records, [(lingering, 1, {b"k": b"e"})], emitted.soon, emitted.then, emitted.log)
+        while not emitted.durable:
+            await asyncio.sleep(0.002)
+        assert time.monotonic() - began < 0.4
+        assert (emitted.done, producer.in_flight) == (0, 1)
+        await emitted.wait()
+        assert time.monotonic() - began >= 0.5
+        assert (producer.in_flight, emitted.logged) == (0, [(lingering, 1, 1)])
     assert sorted(m.partition() or 0 for m in read(kafka, lingering)) == [0, 0, 1]
 
 
@@ -144,7 +157,7 @@ async def test_changelog_records_of_one_partition_keep_the_order_of_their_batche
 async def test_agents_wait_while_too_much_is_in_flight(
     topic: str, producer: FlowProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.engine.producer._QUEUE_LIMIT", 100)
+    monkeypatch.setattr("flows.engine.line._QUEUE_LIMIT", 100)
     emitted = Emitted()
     await asyncio.wait_for(producer.room(), 1)
     producer.emit([(topic, None, b"v", 0, None)] * 101, [], emitted.soon, emitted.then, emitted.log)
@@ -155,5 +168,5 @@ async def test_agents_wait_while_too_much_is_in_flight(
     await asyncio.wait_for(producer.room(), 1)
 
 
-def test_partitions_are_counted_and_an_unknown_topic_has_none(topic: str, producer: FlowProducer) -> None:
+async def test_partitions_are_counted_and_an_unknown_topic_has_none(topic: str, producer: FlowProducer) -> None:
     assert (producer.partitions(topic), producer.partitions("not-there")) == (4, 0)
