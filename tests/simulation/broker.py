@@ -1,8 +1,11 @@
 """A broker as far as the engine can tell: partitioned logs with append times and holes, and committed offsets."""
 
+import itertools
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+
+from aiokafka.errors import OutOfOrderSequenceNumber
 
 from flows.engine.fetched import Fetched
 from schemas.keys import partition_of
@@ -10,6 +13,8 @@ from tests.simulation.clockwork import Clockwork, Life
 
 Place = tuple[str, int]
 """Topic and partition."""
+Written = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
+"""Key, value, headers."""
 
 
 class Log:
@@ -44,6 +49,9 @@ class Broker:
         """Called with every record that is appended."""
         self.trespasses: list[str] = []
         """Records that a process wrote to a changelog that was given to another."""
+        self._producers = itertools.count()
+        self._taken: dict[tuple[Place, int], tuple[int, int, int]] = {}
+        """The last batch of a producer in a partition: its sequence number, how many records, its offset."""
         self._owners: dict[tuple[str, int], Life] = {}
         self._clockwork, self._hole = clockwork, hole
 
@@ -66,20 +74,43 @@ class Broker:
             if owner is not writer:
                 self.trespasses.append(f"trespass: {writer.name} writes to {place}, which is {owner.name}'s")
 
-    def append(
-        self, place: Place, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None
-    ) -> int:
-        """Write a record; returns its offset."""
-        log = self.logs[place]
+    def new_producer(self) -> int:
+        """An id that no other has."""
+        return next(self._producers)
+
+    def take(self, place: Place, producer: int, sequence: int, records: Sequence[Written]) -> tuple[int, int]:
+        """Write a batch of an idempotent producer, once; returns Kafka's error code and the first record's offset."""
+        last, count, offset = self._taken.get((place, producer), (sequence, 0, -1))
+        if sequence == last and count:
+            return 0, offset
+        if sequence != last + count:
+            return OutOfOrderSequenceNumber.errno, -1
+        self._leave_hole(self.logs[place])
+        offset = self.logs[place].end
+        self._taken[place, producer] = sequence, len(records), offset
+        for key, value, headers in records:
+            self._write(place, key, value, headers)
+        return 0, offset
+
+    def append(self, place: Place, key: bytes | None, value: bytes | None) -> None:
+        """Write a record."""
+        self._leave_hole(self.logs[place])
+        self._write(place, key, value, ())
+
+    def _leave_hole(self, log: Log) -> None:
         if self._hole and log.offsets and self._clockwork.draw.random() < self._hole:
             log.end += self._clockwork.draw.choice((1, 1, 2))
+
+    def _write(
+        self, place: Place, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> None:
+        log = self.logs[place]
         offset, log.end = log.end, log.end + 1
-        record = Fetched(*place, offset, self._clockwork.now_ms(), key, value, tuple(headers or ()))
+        record = Fetched(*place, offset, self._clockwork.now_ms(), key, value, tuple(headers))
         log.records.append(record)
         log.offsets.append(offset)
         for hear in self.heard:
             hear(record)
-        return offset
 
     def records(self, topic: str) -> Iterator[Fetched]:
         """Everything in a topic, each partition in its order."""

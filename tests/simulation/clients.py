@@ -1,24 +1,26 @@
-"""librdkafka's twins: its producer, and its consumer as a restore uses it; what the engine asks of them, no more.
-
-An acknowledgement may come late or, to a killed process, never; of what a killed process had on the wire each
-partition's part lands or not, for itself.
+"""The clients' twins: aiokafka's under a line, and librdkafka's consumer as a restore uses it; what the engine asks of
+them, no more.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+import itertools
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError
+from aiokafka.record.default_records import DefaultRecordBatch
 from confluent_kafka import KafkaError
 
+from flows.engine import line
 from flows.engine.fetched import Fetched
+from flows.engine.produce_request import Answer, Part, ProduceRequest
 from tests.simulation.broker import Broker, Place
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.weather import Weather
 
 LAST_GASP_S = 0.05
 """How long after a kill a request may still land; a restart takes longer."""
-Acked = Callable[[Any, "Message"], None]
 
 
 class Message:
@@ -62,88 +64,103 @@ class EndOfPartition:
         return False
 
 
-class Producer:
-    """librdkafka's producer: one batch a partition on its way at a time, in order, landed before it is acknowledged."""
+class Line(line.Line):
+    """The engine's own producer, in whose emissions a process may be killed, and whose writes are looked at."""
 
-    def __init__(self, clockwork: Clockwork, broker: Broker, weather: Weather, linger_s: float) -> None:
-        assert clockwork.life is not None, "a process makes its producers"
-        self._linger_s = linger_s
-        self._clockwork, self._broker, self._weather, self._life = clockwork, broker, weather, clockwork.life
-        self._queues: dict[Place, list[tuple[Any, ...]]] = defaultdict(list)
-        self._sending: set[Place] = set()
-        self._on_wire: dict[Place, list[tuple[Any, ...]]] = {}
-        self._acked: deque[tuple[Acked, Message]] = deque()
-        self._reports: dict[Place, deque[list[tuple[Acked, Message]]]] = defaultdict(deque)
-        self._unreported = 0
-        self._life.at_end.append(self._die)
+    def __init__(self, clockwork: Clockwork, broker: Broker, *settings: Any) -> None:
+        super().__init__(*settings)
+        assert clockwork.life is not None, "a process makes its lines"
+        self._life, self._broker = clockwork.life, broker
 
-    def __len__(self) -> int:
-        return self._unreported
-
-    def produce(
-        self,
-        topic: str,
-        value: bytes | None = None,
-        key: bytes | None = None,
-        partition: int = -1,
-        on_delivery: Acked | None = None,
-        timestamp: int = 0,
-        headers: Sequence[tuple[str, bytes]] | None = None,
-    ) -> None:
-        """Queue one record. Raises Killed in the middle of an emission."""
+    def produce(self, topic: str, key: bytes | None, value: bytes | None, partition: int, *more: Any) -> None:
+        """Raises Killed in the middle of an emission."""
         self._life.point()
         place = self._broker.place(topic, key, partition)
         self._broker.may_write(place, self._life)
-        self._queues[place].append((key, value, headers, on_delivery))
-        self._unreported += 1
-        if place not in self._sending:
-            self._sending.add(place)
-            self._clockwork.at(self._linger_s, self._send, self._life, place)
+        super().produce(topic, key, value, place[1], *more)
 
-    def _send(self, place: Place) -> None:
-        self._on_wire[place] = self._queues.pop(place)
-        self._clockwork.at(self._weather.wire_s(), self._land, None, place)
 
-    def _land(self, place: Place) -> None:
-        batch = self._on_wire.pop(place, None)
-        if batch is None:
-            return
-        reports = self._append(place, batch)
-        self._reports[place].append(reports)
-        self._clockwork.at(self._weather.ack_s(), self._report, self._life, place)
-        if place in self._queues:
-            self._clockwork.at(0.0, self._send, self._life, place)
+class Client:
+    """aiokafka's client as a line uses it, its cluster included: two brokers, each the leader of every other partition.
+
+    An answer may be late or, where the connection breaks, never come: the records may be written or not, each
+    partition's for itself, and so are those that a killed process has on the wire.
+    """
+
+    def __init__(self, clockwork: Clockwork, broker: Broker, weather: Weather) -> None:
+        assert clockwork.life is not None, "a process makes its clients"
+        self._clockwork, self._broker, self._weather, self._life = clockwork, broker, weather, clockwork.life
+        self._on_wire: dict[int, tuple[Sequence[Part], asyncio.Future[Any]]] = {}
+        self._sent = itertools.count()
+        self.cluster = self
+        self._life.at_end.append(self._die)
+
+    def brokers(self) -> range:
+        return range(2)
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return set(range(self._broker.partitions))
+
+    def leader_for_partition(self, place: Any) -> int:
+        return int(place.partition) % 2
+
+    def get_random_node(self) -> int:
+        return 0
+
+    def force_metadata_update(self) -> "asyncio.Future[bool]":
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._clockwork.at(self._weather.wire_s(), self._tell, self._life, future, True)
+        return future
+
+    async def send(self, node: int, request: Any) -> Any:
+        """Raises KafkaConnectionError where the answer is lost."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if isinstance(request, ProduceRequest):
+            assert {number % 2 for _, number, _ in request.parts} == {node}, "only a leader takes records"
+            sent = next(self._sent)
+            self._on_wire[sent] = request.parts, future
+            self._clockwork.at(self._weather.wire_s(), self._land, None, sent)
         else:
-            self._sending.discard(place)
+            made = SimpleNamespace(error_code=0, producer_id=self._broker.new_producer(), producer_epoch=0)
+            self._clockwork.at(self._weather.wire_s(), self._tell, self._life, future, made)
+        return await future
 
-    def _append(self, place: Place, batch: list[tuple[Any, ...]]) -> list[tuple[Acked, Message]]:
-        reports = []
-        for key, value, headers, on_delivery in batch:
-            offset = self._broker.append(place, key, value, headers)
-            reports.append((on_delivery, Message(Fetched(*place, offset, 0, None, None), place, offset)))
-        return reports
+    def _land(self, sent: int) -> None:
+        parts, future = self._on_wire.pop(sent, ((), None))
+        if future is None:
+            return
+        answers = [self._write(part) for part in parts]
+        lost = self._weather.breaks()
+        self._clockwork.at(self._weather.ack_s(), self._tell, self._life, future, None if lost else answers)
 
-    def _report(self, place: Place) -> None:
-        """An acknowledgement: those of one partition come in order."""
-        self._acked.extend(self._reports[place].popleft())
+    def _write(self, part: Part) -> Answer:
+        topic, number, data = part
+        if self._weather.moves():
+            return Answer(topic, number, NotLeaderForPartitionError.errno, -1)
+        batch: Any = DefaultRecordBatch(data)
+        records = [(record.key, record.value, record.headers) for record in batch]
+        code, offset = self._broker.take((topic, number), batch.producer_id, batch.base_sequence, records)
+        return Answer(topic, number, code, offset)
 
-    def poll(self, timeout: float) -> int:
-        """Tell what was acknowledged."""
-        count = len(self._acked)
-        for _ in range(count):
-            on_delivery, message = self._acked.popleft()
-            self._unreported -= 1
-            on_delivery(None, message)
-        return count
+    def _tell(self, future: "asyncio.Future[Any]", found: Any) -> None:
+        if future.done():
+            return
+        if found is None:
+            future.set_exception(KafkaConnectionError())
+        else:
+            future.set_result(found)
+
+    async def close(self) -> None:
+        """Nothing is held."""
 
     def _die(self) -> None:
-        """What is queued is gone; what is on the wire lands within a moment or never, each partition for itself."""
+        """What is on the wire lands within a moment or never, each partition for itself."""
         draw = self._clockwork.draw.random
-        self._queues.clear()
         wire, self._on_wire = self._on_wire, {}
-        for place, batch in wire.items():
-            if draw() < 0.5:
-                self._clockwork.at(draw() * LAST_GASP_S, self._append, None, place, batch)
+        for parts, _ in wire.values():
+            for part in parts:
+                if draw() < 0.5:
+                    self._clockwork.at(draw() * LAST_GASP_S, self._write, None, part)
 
 
 class LogReader:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import flows.deliver
 import flows.engine.engine
+import flows.engine.line
 import flows.engine.outside
 import flows.engine.producer
 import flows.engine.reader
@@ -19,7 +20,7 @@ import flows.record
 import flows.retry
 import flows.route
 import flows.writer
-from tests.simulation.clients import LogReader, Producer
+from tests.simulation.clients import Client, Line, LogReader
 from tests.simulation.clockwork import Killed
 from tests.simulation.consumer import FetchingConsumer
 from tests.simulation.outside import Transport
@@ -43,12 +44,12 @@ _DYING: tuple[Any, ...] = (
     _engine.engine,
     _engine.tenure,
     _engine.outside,
-    _engine.producer,
+    _engine.line,
     _engine.reader,
     _engine.seams,
     flows.writer,
 )
-_TELLING: tuple[Any, ...] = (flows.route, flows.deliver, flows.retry, flows.record)
+_TELLING: tuple[Any, ...] = (flows.route, flows.deliver, flows.retry, flows.record, _engine.producer)
 
 
 @contextmanager
@@ -101,9 +102,9 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         *((module, "time", clock) for module in _WITH_CLOCK),
         *((module, "die", die) for module in _DYING),
         *((module, "now_ms", clockwork.now_ms) for module in _TELLING),
-        (_engine.producer, "Producer", lambda settings: Producer(*outside, settings["linger.ms"] / 1000)),
-        (_engine.producer, "_POLL_S", 0.01),
-        (_engine.producer, "_QUEUE_LIMIT", draw.choice((4, 60_000))),
+        (_engine.producer, "Line", lambda *settings: Line(clockwork, scenario.broker, *settings)),
+        (_engine.line, "AIOKafkaClient", lambda **_: Client(*outside)),
+        (_engine.line, "_QUEUE_LIMIT", draw.choice((4, 60_000))),
         (_engine.restore, "Consumer", lambda _: LogReader(*outside)),
         (_engine.tables, "Store", store),
         (_engine.tenure, "_LOOK_S", 0.02),

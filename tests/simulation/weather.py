@@ -44,6 +44,14 @@ class Weather:
         """From when a record has landed to when its producer knows."""
         return self._draw.random() * (3.0 if self._odd() else 0.003)
 
+    def breaks(self) -> bool:
+        """Whether a connection breaks before the answer is through."""
+        return self._odd()
+
+    def moves(self) -> bool:
+        """Whether a partition has another leader just now."""
+        return self._odd()
+
     def fetch_s(self) -> float:
         """From when records are there to when a fetch has brought them."""
         return self._draw.random() * (0.2 if self._odd() else 0.005)

@@ -13,6 +13,7 @@ from flows.engine.engine import Engine
 from flows.engine.flow import Flow
 from flows.engine.producer import Lines
 from flows.engine.reader import Readers
+from schemas.errors import Unreachable
 from schemas.sealing import KeyRing
 from tables.table import Entries
 from tests.simulation.broker import Broker
@@ -87,6 +88,7 @@ class Worker:
         self._clockwork, self._broker, self._weather, self._ring = clockwork, broker, weather, ring
         self._replicated = replicated
         self.disk: Disk = {}
+        self.lines: Lines
         self.life: Life | None = None
         self.engines: list[Engine] = []
         self.members: list[Member] = []
@@ -108,7 +110,8 @@ class Worker:
         life.at_end.append(self._ended)
         main = Loop(self._clockwork, life)
         self.engines, self.members, self.threads = [], [], []
-        lines, readers = Lines("", self.name), Readers("", self.name)
+        self.lines = lines = Lines("", self.name)
+        readers = Readers("", self.name)
         for flow in self._flows():
             app = App()
             engine = Engine(
@@ -126,7 +129,7 @@ class Worker:
             self._client(app, engine, main, life)
             assert app.run is not None
             main.create_task(app.run(Stream()))
-        main.create_task(self._run(readers))
+        self._begun = main.create_task(self._run(life, readers))
         self._clockwork.life = None
 
     def _client(self, app: App, engine: Engine, main: Loop, life: Life) -> None:
@@ -138,9 +141,14 @@ class Worker:
         self.members.append(member)
         self.threads.append(thread)
 
-    async def _run(self, readers: Readers) -> None:
+    async def _run(self, life: Life, readers: Readers) -> None:
         """As `Process.run`: it beats before it joins."""
         engines, clients = self.engines, list(zip(self.threads, self.members, strict=True))
+        try:
+            await self.lines.start()
+        except Unreachable:
+            life.end()
+            return
         asyncio.get_running_loop().create_task(self._beat(engines))
         for engine in engines:
             await engine.start_outside()
@@ -211,7 +219,8 @@ class Worker:
 
     async def _end(self, life: Life) -> None:
         """As `Process._end`. Until the app has stopped, the group still tells it of rebalances."""
-        engines, members = self.engines, self.members
+        engines, members, lines = self.engines, self.members, self.lines
+        await self._begun
         await asyncio.gather(*(engine.tenure.end() for engine in engines))
         await asyncio.sleep(self._weather.wire_s())
         for member in members:
@@ -220,4 +229,5 @@ class Worker:
             if engine.flow.outside is not None and engine.flow.outside.stop is not None:
                 await engine.flow.outside.stop()
             await engine.tenure.close()
+        await lines.stop()
         life.end()
