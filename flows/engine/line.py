@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from agents.stage import Headers
 from flows.engine.produce_request import Answer, ProduceRequest
-from flows.engine.queued import Emission, Queue, weight
+from flows.engine.queued import Batch, Emission, Queue, weight
 from flows.engine.stop import die
 from schemas.errors import Unreachable
 from schemas.keys import murmur2
@@ -66,16 +66,17 @@ class Courier:
         except Exception as error:  # a bug, in what was told of an acknowledgement too
             die(f"what was written to broker {self._node} cannot be followed", error)
 
-    def _load(self) -> list[Queue]:
+    def _load(self) -> list[tuple[Queue, Batch]]:
         """What goes next: all that waits, as far as one request holds it."""
-        loaded: list[Queue] = []
+        loaded: list[tuple[Queue, Batch]] = []
         size = 0
         for queue in self._waiting:
-            size += len(self._line.batch(queue))
+            batch = self._line.next_batch(queue)
+            size += len(batch.data)
             if loaded and size > REQUEST_BYTES:
                 break
-            loaded.append(queue)
-        for queue in loaded:
+            loaded.append((queue, batch))
+        for queue, _ in loaded:
             del self._waiting[queue]
         return loaded
 
@@ -183,27 +184,25 @@ class Line:
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def batch(self, queue: Queue) -> bytes:
+    def next_batch(self, queue: Queue) -> Batch:
         """What is to be sent of `queue` next."""
-        return queue.next_batch(self._producer_id, self._epoch).data
+        return queue.next_batch(self._producer_id, self._epoch)
 
-    async def send(self, node: int, queues: Sequence[Queue]) -> None:
-        """Send the batches of `queues` to a broker, and see to what follows from its answer."""
+    async def send(self, node: int, loaded: Sequence[tuple[Queue, Batch]]) -> None:
+        """Send batches to a broker, and see to what follows from its answer."""
         for guard in self._guards:
             guard()
-        under_way = {(queue.topic, queue.number): queue for queue in queues}
-        request = ProduceRequest((queue.topic, queue.number, self.batch(queue)) for queue in queues)
+        under_way = {(queue.topic, queue.number): queue for queue, _ in loaded}
+        request = ProduceRequest((queue.topic, queue.number, batch.data) for queue, batch in loaded)
         answers: list[Answer] = []
         try:
             answers = await self._client.send(node, request)
         except KafkaError as error:
             if not error.retriable:
-                die(f"a record for {queues[0].topic} was not written: {type(error).__name__}", error)
+                die(f"a record for {request.parts[0][0]} was not written: {type(error).__name__}", error)
         for answer in answers:
-            queue = under_way[answer.topic, answer.partition]
             if self._is_written(answer):
-                del under_way[answer.topic, answer.partition]
-                self._acked(queue, answer)
+                self._acked(under_way.pop((answer.topic, answer.partition)), answer)
         self._astray += under_way.values()
 
     def _is_written(self, answer: Answer) -> bool:
@@ -216,12 +215,10 @@ class Line:
         return False
 
     def _acked(self, queue: Queue, answer: Answer) -> None:
-        assert queue.batch is not None, "it was sent"
-        self._weight -= queue.batch.weight
+        # A broker that knows no more than that it has the batch gives no offset.
+        self._weight -= queue.acked(answer.offset if answer.code == 0 else None)
         if self._weight < _QUEUE_LIMIT // 2:
             self._room.set()
-        # A broker that knows no more than that it has the batch gives no offset.
-        queue.acked(answer.offset if answer.code == 0 else None)
         queue.moving = False
         if queue:
             self._see_to(queue)

@@ -125,8 +125,8 @@ class Queue:
         self._sequence = (self._sequence + count) % _SEQUENCES
         return Batch(bytes(builder.build()), emissions, logs, weighs)
 
-    def acked(self, offset: int | None) -> None:
-        """The broker has the batch, from `offset` on (None: it cannot tell any more): tell those who wait for it."""
+    def acked(self, offset: int | None) -> int:
+        """The broker has the batch, from `offset` on (None: it cannot tell): tell those who wait. Gives its weight."""
         batch, self.batch = self.batch, None
         assert batch is not None, "only what is numbered is acknowledged"
         if offset is not None:
@@ -134,3 +134,4 @@ class Queue:
                 emission.logged(self.topic, self.number, offset + count)
         for emission in batch.emissions:
             emission.less()
+        return batch.weight

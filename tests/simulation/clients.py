@@ -117,6 +117,8 @@ class Client:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if isinstance(request, ProduceRequest):
             assert {number % 2 for _, number, _ in request.parts} == {node}, "only a leader takes records"
+            for topic, number, _ in request.parts:
+                self._broker.may_write((topic, number), self._life)
             sent = next(self._sent)
             self._on_wire[sent] = request.parts, future
             self._clockwork.at(self._weather.wire_s(), self._land, None, sent)
@@ -129,8 +131,8 @@ class Client:
         parts, future = self._on_wire.pop(sent, ((), None))
         if future is None:
             return
-        answers = [self._write(part) for part in parts]
         lost = self._weather.breaks()
+        answers = [self._write(part) for part in parts if not lost or self._clockwork.draw.random() < 0.5]
         self._clockwork.at(self._weather.ack_s(), self._tell, self._life, future, None if lost else answers)
 
     def _write(self, part: Part) -> Answer:

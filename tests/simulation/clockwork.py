@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from tests.simulation.loop import Loop
 
 STEP_S = 0.00001
-CLIENTS_WAKE_S = 0.01
-"""With 0, what a process had queued when it was stopped is sent before it can see that it is a ghost: nothing but a
-fence at the broker could hold that back."""
 EPOCH_S = 1_800_000_000.0
 
 
@@ -84,12 +81,12 @@ class Life:
         self._clockwork.unlist(self)
 
     def go_on(self) -> None:
-        """As by SIGCONT: what came due meanwhile is due now, and what its clients' own threads do a moment later."""
+        """As by SIGCONT: what came due meanwhile is due now."""
         if self.alive and not self.moves:
             self.moves = True
             waiting, self.waiting = self.waiting, []
             for callback in waiting:
-                self._clockwork.at(CLIENTS_WAKE_S, callback, self)
+                self._clockwork.at(0.0, callback, self)
             for loop in self.loops:
                 self._clockwork.list(loop)
 

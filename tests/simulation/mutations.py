@@ -7,15 +7,19 @@ are played.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+
 import agents.dedup
 import agents.deliver
 import flows.engine.tenure
 from agents.stage import Input, Later, Outbox, Tables
 from flows.engine.engine import Engine
 from flows.engine.frontier import Frontier, Span
+from flows.engine.line import Line
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
-from flows.engine.queued import Then
+from flows.engine.producer import Lines
+from flows.engine.queued import Batch, Queue, Then
 from flows.engine.reader import Place, Reader
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
@@ -26,7 +30,7 @@ from tables.attempts import Attempt, judge
 from tables.attempts import Verdict as Judged
 from tables.dedup import unpack
 from tests.simulation.staging import Wanted
-from tests.simulation.storms import rows_take_long, the_wire_is_slow, workers_come_and_go
+from tests.simulation.storms import rows_take_long, the_wire_is_slow, workers_come_and_go, workers_stand_still
 
 Mutation = Callable[[], list[Wanted]]
 
@@ -94,6 +98,40 @@ def nobody_asks_whose_a_partition_is() -> list[Wanted]:
 def a_ghost_goes_on() -> list[Wanted]:
     """A process that stood still works what it has queued."""
     return [(Tenure, "be_no_ghost", lambda self: None)]
+
+
+def a_ghost_sends_what_it_has_queued() -> list[Wanted]:
+    """A process that stood still writes what was queued before it did."""
+    start = Lines.start
+
+    async def unguarded(self: Lines) -> None:
+        self.guards.clear()
+        await start(self)
+
+    return [*workers_stand_still(), (Lines, "start", unguarded)]
+
+
+def what_a_broker_refuses_counts_as_written() -> list[Wanted]:
+    """A partition that moves to another leader swallows what was on its way."""
+    return [(Line, "_is_written", lambda self, answer: True)]
+
+
+def what_is_sent_again_is_numbered_again() -> list[Wanted]:
+    """The broker cannot tell a batch that it has from one that is new."""
+    batch = Queue.next_batch
+
+    def next_batch(self: Queue, producer_id: int, epoch: int) -> Batch:
+        if self.batch is None:
+            return batch(self, producer_id, epoch)
+        found = self.batch
+        builder = DefaultRecordBatchBuilder(2, 0, 0, producer_id, epoch, self._sequence, 2**31 - 1)
+        for count, record in enumerate(DefaultRecordBatch(found.data)):
+            builder.append(count, record.timestamp, record.key, record.value, record.headers)
+            self._sequence += 1
+        found.data = bytes(builder.build())
+        return found
+
+    return [(Queue, "next_batch", next_batch)]
 
 
 def rows_under_way_are_not_waited_for() -> list[Wanted]:
@@ -219,6 +257,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     a_gap_that_repeats_is_never_real,
     nobody_asks_whose_a_partition_is,
     a_ghost_goes_on,
+    a_ghost_sends_what_it_has_queued,
+    what_a_broker_refuses_counts_as_written,
+    what_is_sent_again_is_numbered_again,
     rows_under_way_are_not_waited_for,
     partitions_are_taken_at_the_very_end,
     a_last_write_is_not_waited_for,

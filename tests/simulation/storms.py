@@ -33,4 +33,14 @@ def workers_come_and_go() -> list[Wanted]:
     ]
 
 
-STORMS = (rows_take_long, the_wire_is_slow, workers_come_and_go)
+def workers_stand_still() -> list[Wanted]:
+    """Workers stand still for longer than their sessions, while answers of the broker take their time."""
+    return [
+        (scenario, "KINDS", {"stall": 1}),
+        (scenario, "FAULTS", (6,)),
+        (scenario, "STALLS_S", (12.0,)),
+        (Weather, "ack_s", lambda self: self._draw.random() * 0.2),
+    ]
+
+
+STORMS = (rows_take_long, the_wire_is_slow, workers_come_and_go, workers_stand_still)
