@@ -7,7 +7,8 @@ at a time, with the courier of its leader or astray, and one batch of it on its 
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import DuplicateSequenceNumber, KafkaError, NoError, for_code
@@ -36,14 +37,14 @@ Guards = Sequence[Callable[[], None]]
 
 
 class Courier:
-    """Takes to one broker what waits for it. `astray` gets what could not be written there."""
+    """Takes to one broker what waits for it, all at once."""
 
     def __init__(self, line: "Line", node: int, linger_s: float) -> None:
         self._line, self._node, self._linger_s = line, node, linger_s
         self._waiting: dict[Queue, None] = {}
         self._due = 0.0
         self._wake = asyncio.Event()
-        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task = asyncio.get_running_loop().create_task(_for_ever(self._run()))
 
     def take(self, queue: Queue) -> None:
         """This broker leads the partition."""
@@ -55,16 +56,13 @@ class Courier:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while True:
-                await self._wake.wait()
-                while self._waiting:
-                    if self._due > loop.time():
-                        await asyncio.sleep(self._due - loop.time())
-                    await self._line.send(self._node, self._load())
-                self._wake.clear()
-        except Exception as error:  # a bug, in what was told of an acknowledgement too
-            die(f"what was written to broker {self._node} cannot be followed", error)
+        while True:
+            await self._wake.wait()
+            while self._waiting:
+                if self._due > loop.time():
+                    await asyncio.sleep(self._due - loop.time())
+                await self._line.send(self._node, self._load())
+            self._wake.clear()
 
     def _load(self) -> list[tuple[Queue, Batch]]:
         """What goes next: all that waits, as far as one request holds it."""
@@ -100,7 +98,7 @@ class Line:
         self._client = AIOKafkaClient(
             bootstrap_servers=self._brokers, client_id=self._client_id, request_timeout_ms=_ANSWER_MS
         )
-        self._tending = asyncio.get_running_loop().create_task(self._tend())
+        self._tending = asyncio.get_running_loop().create_task(_for_ever(self._tend()))
         try:
             async with asyncio.timeout(_START_S):
                 while not await self._introduced():
@@ -247,3 +245,10 @@ class Line:
             for queue in self._queues.values():
                 if loop.time() - queue.began > WRITTEN_S:
                     die(f"a record for {queue.topic} was not written within {WRITTEN_S:.0f} s: do the brokers answer?")
+
+
+async def _for_ever(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception as error:  # a bug, here or in what was told of an acknowledgement
+        die("what was written cannot be followed any more", error)

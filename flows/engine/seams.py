@@ -198,7 +198,7 @@ class NoTables(TableManager):
 
 
 class Boot(BootStrategy):
-    """No Faust producer and no web server: the engine brings librdkafka and its own metrics port."""
+    """No Faust producer and no web server: the engine brings its own producer and its own metrics port."""
 
     enable_kafka_producer = False
     enable_web = False

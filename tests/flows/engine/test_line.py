@@ -1,6 +1,7 @@
 """The producer's promises, on a real broker; a wire in between holds, loses and makes up answers."""
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -325,7 +326,7 @@ async def test_a_record_larger_than_the_broker_takes_ends_the_process(
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[limit])
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.incremental_alter_configs([resource])[resource].result(10)
-    told.emit((topic, 0, uuid.uuid4().bytes * 500))
+    told.emit((topic, 0, os.urandom(8_000)))
     await until(lambda: deaths)
     assert "MessageSizeTooLargeError" in deaths[0]
     assert told.done == []
