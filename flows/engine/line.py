@@ -28,7 +28,8 @@ WRITTEN_S = 120.0
 """A record that no broker has taken by then ends the process."""
 _QUEUE_LIMIT = 60_000
 """Weight of what a line has in flight above which agents wait: so many records, or some 250 MB."""
-_ANSWER_MS = 30_000
+_ANSWER_MS = 15_000
+"""After so long without an answer a connection is made anew: longer than a broker waits for its replicas."""
 _BACKOFF_S = 0.1
 _START_S = 10.0
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.api import RequestHeader_v1, ResponseHeader_v0
 
-BROKER_WAITS_MS = 20_000
+BROKER_WAITS_MS = 10_000
 """How long a broker waits for its replicas before it answers REQUEST_TIMED_OUT."""
 _VERSION = 7
 _ALL_REPLICAS = -1

@@ -210,7 +210,7 @@ async def test_one_request_is_under_way_and_the_next_takes_all_that_gathered(
 async def test_the_largest_values_go_and_what_does_not_fit_goes_at_once_behind(
     kafka: str, topic: str, wire: Wire, told: Told
 ) -> None:
-    small, large = b"s" * 40_000, b"l" * MAX_VALUE_BYTES
+    small, large = os.urandom(40_000), os.urandom(MAX_VALUE_BYTES)
     told.emit(*[(topic, n % 4, b"%d" % n + small) for n in range(200)], (topic, 0, large), (topic, 0, b"end"))
     began = time.monotonic()
     await told.wait()
