@@ -1,9 +1,10 @@
 """One seed: what is hosted where, what comes in, what goes wrong and when; then it clears up, drains, and is audited.
 
 Real: the flows as their files build them (stages, agents, tables, folds, the writer of rows), and of the engine all of
-`engine`, `tenure`, `partition`, `frontier`, `outside`, `tables`, `restore`, `changelog`, `producer`, `line` and `queued`,
-and of `seams` the client's thread: its pump, seeks, starts and commits. Simulated: the event loops and threads, time, the
-broker, the clients, the group, RocksDB, the provider, the store of rows, and the process with Faust's app (`worker`).
+`engine`, `tenure`, `partition`, `frontier`, `outside`, `tables`, `restore`, `changelog`, `producer`, `queued` and
+`line`, and of `seams` the client's thread: its pump, seeks, starts and commits. Simulated: the event loops and threads,
+time, the broker, the clients, the group, RocksDB, the provider, the store of rows, and the process with Faust's app
+(`worker`).
 """
 
 import json
