@@ -7,8 +7,7 @@ at a time, with the courier of its leader or astray, and one batch of it on its 
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import DuplicateSequenceNumber, KafkaError, NoError, for_code
@@ -45,7 +44,7 @@ class Courier:
         self._waiting: dict[Queue, None] = {}
         self._due = 0.0
         self._wake = asyncio.Event()
-        self.task = asyncio.get_running_loop().create_task(_for_ever(self._run()))
+        self.task = asyncio.get_running_loop().create_task(_for_ever(self._run))
 
     def take(self, queue: Queue) -> None:
         """This broker leads the partition."""
@@ -99,7 +98,7 @@ class Line:
         self._client = AIOKafkaClient(
             bootstrap_servers=self._brokers, client_id=self._client_id, request_timeout_ms=_ANSWER_MS
         )
-        self._tending = asyncio.get_running_loop().create_task(_for_ever(self._tend()))
+        self._tending = asyncio.get_running_loop().create_task(_for_ever(self._tend))
         try:
             async with asyncio.timeout(_START_S):
                 while not await self._introduced():
@@ -248,8 +247,8 @@ class Line:
                     die(f"a record for {queue.topic} was not written within {WRITTEN_S:.0f} s: do the brokers answer?")
 
 
-async def _for_ever(work: Coroutine[Any, Any, None]) -> None:
+async def _for_ever(work: Callable[[], Awaitable[None]]) -> None:
     try:
-        await work
+        await work()
     except Exception as error:  # a bug, here or in what was told of an acknowledgement
         die("what was written cannot be followed any more", error)
