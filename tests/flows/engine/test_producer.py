@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from flows.cluster import Cluster
 from flows.engine.changelog import unpack
@@ -15,6 +16,7 @@ from flows.engine.produce_request import Answer, ProduceRequest
 from flows.engine.producer import FlowProducer, Lines
 from schemas.keys import partition_of
 from schemas.topics import Topic
+from tests.flows.engine.conftest import eventually
 
 
 @pytest.fixture
@@ -22,6 +24,8 @@ def topic(kafka: str) -> str:
     """An empty topic of four partitions."""
     name = f"produced-{uuid.uuid4().hex[:8]}"
     Cluster(kafka, 4, 1).apply([Topic(name, "key", None)])
+    admin = AdminClient({"bootstrap.servers": kafka})
+    eventually(lambda: name in admin.list_topics(timeout=5).topics)
     return name
 
 
