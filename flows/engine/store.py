@@ -50,6 +50,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         self._turning = threading.Lock()
         self._buckets: dict[int, Rdict] = {}
+        """The newest first: what it says of a key is what counts."""
         self._expired: dict[int, Rdict] = {}
         """Out of the way, but a read may still be under way: closed at the next turn."""
         self._current = self._number(now_s)
@@ -62,7 +63,8 @@ class Store:
         return int(at_s // self._keep_s) if self._keep_s else 0
 
     def _open(self, number: int) -> None:
-        self._buckets = {**self._buckets, number: Rdict(str(self._folder / str(number)), _options())}
+        opened = {**self._buckets, number: Rdict(str(self._folder / str(number)), _options())}
+        self._buckets = dict(sorted(opened.items(), reverse=True))
 
     def _drop_old(self) -> None:
         for number, bucket in self._expired.items():
@@ -91,14 +93,13 @@ class Store:
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The entries under `keys`, in their order."""
-        found = _multi_get(self._buckets[self._current], keys)
-        for number, bucket in self._buckets.items():
-            if number != self._current:
-                missing = [index for index, entry in enumerate(found) if entry is None]
-                if missing:
-                    older = _multi_get(bucket, [keys[index] for index in missing])
-                    for index, entry in zip(missing, older, strict=True):
-                        found[index] = entry
+        newest, *older = self._buckets.values()
+        found = _multi_get(newest, keys)
+        for bucket in older:
+            missing = [index for index, entry in enumerate(found) if entry is None]
+            if missing:
+                for index, entry in zip(missing, _multi_get(bucket, [keys[index] for index in missing]), strict=True):
+                    found[index] = entry
         return found
 
     def write(self, entries: Mapping[bytes, bytes | None], offset: int | None = None) -> None:
@@ -134,8 +135,8 @@ class Store:
 
     def offset(self) -> int | None:
         """The next changelog offset this store has not seen, or None."""
-        for number in sorted(self._buckets, reverse=True):
-            found = self._buckets[number].get(_OFFSET)
+        for bucket in self._buckets.values():
+            found = bucket.get(_OFFSET)
             if isinstance(found, bytes):
                 return int.from_bytes(found, "big")
         return None

@@ -88,6 +88,17 @@ def test_a_store_can_be_read_and_written_while_it_turns_in_another_thread(store:
     assert len(buckets(store)) <= 3
 
 
+def test_a_newer_bucket_speaks_before_one_that_is_about_to_be_dropped(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write({b"k": b"old"})
+    store.turn(NOW + KEEP_S)
+    store.write({b"k": b"new"})
+    monkeypatch.setattr(Store, "_drop_old", lambda self: None)  # as far as another thread has come in the midst of it
+    store.turn(NOW + 2 * KEEP_S)
+    assert store.get_many([b"k"]) == [b"new"]
+
+
 def test_a_store_that_is_closed_does_not_turn(store: Store) -> None:
     store.close()
     store.turn(NOW + KEEP_S)
