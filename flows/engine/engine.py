@@ -3,7 +3,7 @@
     read ─ receive ─ inbox ─ work ─ run ─ emit ─ (acknowledged) ─ frontier ─ commit
                                             └ calls outside ─ settle ─ emit ─┘
 
-Everything here runs on the event loop; librdkafka's threads fetch and send, a thread pool opens and restores stores.
+Everything here runs on the event loop; librdkafka's threads fetch, a thread pool opens and restores stores.
 """
 
 import asyncio
@@ -253,7 +253,7 @@ class Engine:
 
     def check_partitions(self) -> None:
         """Refuse topics that are missing or whose partition counts differ. Raises TopicsDiffer."""
-        names = [*self._stages, *self.tables.log_of.values()]
+        names = [*self._stages, *self.tables.log_of.values(), *(topic.name for topic in self.flow.writes)]
         counts = {name: self.producer.partitions(name) for name in names}
         if 0 in counts.values() or len(set(counts.values())) > 1:
             raise TopicsDiffer(

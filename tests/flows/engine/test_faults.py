@@ -199,8 +199,10 @@ def test_a_changed_partition_count_is_refused_at_the_start(toy: Toy) -> None:
     assert "carillon topics plan" in worker.child.tail()
 
 
-def test_a_missing_topic_is_refused_at_the_start(toy: Toy) -> None:
-    toy.admin.delete_topics([toy.topics.log.name])[toy.topics.log.name].result(10)
+@pytest.mark.parametrize("purpose", ["log", "out"])
+def test_a_missing_topic_is_refused_at_the_start(toy: Toy, purpose: str) -> None:
+    name = getattr(toy.topics, purpose).name
+    toy.admin.delete_topics([name])[name].result(10)
     worker = toy.spawn()
     assert worker.wait() == 1
     assert "TopicsDiffer" in worker.child.tail()
