@@ -14,17 +14,21 @@ Consumer._drain_messages, wait_empty, commit     the engine reads, drains and co
 aiokafka Fetcher._fetch_task, ._subscriptions    it fetches nothing, and is never idle in the eyes of its group
 aiokafka Coordinator.check_errors,
   .fetch_committed_offsets                       errors that aiokafka parks are raised; committed offsets in one call
+aiokafka _crecords.default_records.lz4_encode    level 1: its level 9 takes eight times as long and saves a tenth
 
 `tests/flows/engine/test_seams.py` holds one contract test for each.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 import faust
 from aiokafka import TopicPartition
+from aiokafka.codec import lz4_encode
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.record._crecords import default_records
 from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
@@ -36,6 +40,7 @@ from schemas.errors import EngineBroken
 
 _LOOK_S = 0.2
 T = TypeVar("T")
+default_records.lz4_encode = partial(lz4_encode, level=1)
 
 
 class Owner(Protocol):

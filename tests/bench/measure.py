@@ -46,7 +46,10 @@ def threads_s(pid: int) -> dict[str, float]:
     """CPU seconds of its living threads, by the name the kernel knows; the first thread is `main`."""
     found: dict[str, float] = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        name, _, fields = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        try:
+            name, _, fields = (task / "stat").read_text().partition("(")[2].rpartition(")")
+        except FileNotFoundError:  # it has ended meanwhile
+            continue
         name = "main" if task.name == str(pid) else name
         spent = fields.split()
         found[name] = found.get(name, 0.0) + (int(spent[11]) + int(spent[12])) * _TICK_S

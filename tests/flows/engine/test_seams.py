@@ -9,10 +9,13 @@ from typing import Any
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.codec import lz4_decode, lz4_encode
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.record._crecords import default_records
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
@@ -137,6 +140,16 @@ def test_a_commit_that_was_overtaken_by_a_rebalance_raises_one_of_the_errors_we_
     assert issubclass(CommitFailedError, KafkaError)
     assert issubclass(IllegalStateError, KafkaError)
     assert isinstance(KafkaError.retriable, bool)
+
+
+def test_batches_are_packed_by_a_function_of_their_module_and_quickly() -> None:
+    assert DefaultRecordBatchBuilder.__module__ == default_records.__name__
+    builder = DefaultRecordBatchBuilder(2, DefaultRecordBatch.CODEC_LZ4, 0, -1, -1, 0, 1 << 20)
+    for number in range(200):
+        builder.append(number, 0, None, f"record {number} of some two hundred".encode(), [])
+    packed = bytes(builder.build())[61:]  # behind the header of a batch
+    records = lz4_decode(packed)
+    assert packed == lz4_encode(records, level=1) != lz4_encode(records)
 
 
 def test_static_membership_and_start_are_settings_of_the_app(app: EngineApp) -> None:
