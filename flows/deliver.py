@@ -17,7 +17,7 @@ from agents.stage import Input, Outbox, Tables
 from agents.transport import Transport
 from flows.clients import Templates
 from flows.clock import now_ms
-from flows.engine.flow import CALLING_WAITS, Flow, Outside
+from flows.engine.flow import WAITS, Flow, Outside
 from flows.settings import Settings
 from schemas import topics
 from schemas.channels import CHANNELS
@@ -64,7 +64,7 @@ def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, rin
             topics.SUPPRESSIONS,
             topics.DEAD_LETTERS,
         ),
-        waits=CALLING_WAITS[lane],
+        waits=WAITS[lane],
     )
 
 

@@ -1,5 +1,8 @@
 """Writes rows: the latest of each id, gathered for a second, 25 a request, until the store has taken them.
 
+Requests are spread over the second in which the next rows gather: all at once they would be felt by every process of
+the machine, and meet the limits of the store.
+
 A row whose partition was given up is dropped unwritten, since the next owner writes it: whoever waits for it is
 cancelled, and ends only when no request with it is under way any more, which could land over the next owner's.
 """
@@ -7,7 +10,7 @@ cancelled, and ends only when no request with it is under way any more, which co
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -141,16 +144,25 @@ class Writer:
 
     async def _flush_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(GATHER_S)
-            latest, self._latest = self._latest, {}
-            waiting, self._waiting = self._waiting, {}
-            conditional, self._conditional = self._conditional, set()
-            writes = [self._write([place], latest, waiting, self._raise) for place in conditional]
-            for table in (self._rows.logs, self._rows.preferences):
-                places = [place for place in latest if place[0] == table and place not in conditional]
-                chunks = (places[start : start + BATCH] for start in range(0, len(places), BATCH))
-                writes += [self._write(chunk, latest, waiting, partial(self._rows.put, table)) for chunk in chunks]
-            await asyncio.gather(*writes)
+            writes = self._gathered()
+            async with asyncio.TaskGroup() as under_way:
+                for write in writes:
+                    under_way.create_task(write())
+                    await asyncio.sleep(GATHER_S / len(writes))
+            if not writes:
+                await asyncio.sleep(GATHER_S)
+
+    def _gathered(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        latest, self._latest = self._latest, {}
+        waiting, self._waiting = self._waiting, {}
+        conditional, self._conditional = self._conditional, set()
+        writes: list[Callable[[], Coroutine[Any, Any, None]]]
+        writes = [partial(self._write, [place], latest, waiting, self._raise) for place in conditional]
+        for table in (self._rows.logs, self._rows.preferences):
+            places = [place for place in latest if place[0] == table and place not in conditional]
+            chunks = (places[start : start + BATCH] for start in range(0, len(places), BATCH))
+            writes += [partial(self._write, chunk, latest, waiting, partial(self._rows.put, table)) for chunk in chunks]
+        return writes
 
     async def _raise(self, items: Sequence[Item]) -> list[int]:
         return [place for place, item in enumerate(items) if not await self._rows.raise_rank(item)]

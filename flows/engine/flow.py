@@ -1,7 +1,7 @@
 """What a flow is, as its file declares it: topics, stages in order, tables, and what it does outside."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agents.stage import Input, Outbox, Stage, Tables
 from schemas.topics import Topic
@@ -24,14 +24,8 @@ class Waits:
 
 WAITS: Mapping[Lane, Waits] = {
     Lane.HIGH: Waits(fetch_max_wait_ms=10, linger_ms=5, settle_s=0.010, drain_s=2.0),
-    Lane.LOW: Waits(fetch_max_wait_ms=60, linger_ms=25, settle_s=0.020, drain_s=5.0),
+    Lane.LOW: Waits(fetch_max_wait_ms=20, linger_ms=5, settle_s=0.020, drain_s=5.0),
 }
-
-CALLING_WAITS: Mapping[Lane, Waits] = {
-    Lane.HIGH: replace(WAITS[Lane.HIGH], fetch_max_wait_ms=20, linger_ms=10),
-    Lane.LOW: WAITS[Lane.LOW],
-}
-"""Behind them comes a provider, who takes several times as long."""
 
 
 @dataclass(frozen=True, slots=True)

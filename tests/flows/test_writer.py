@@ -31,12 +31,14 @@ class Counting(Rows):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.requests: list[int] = []
+        self.begun: list[float] = []
         self.away = False
         self.answers = threading.Event()
         self.answers.set()
 
     def _put(self, table: str, items: Any) -> list[int]:
         self.requests.append(len(items))
+        self.begun.append(time.monotonic())
         assert self.answers.wait(10)
         return list(range(len(items))) if self.away else super()._put(table, items)
 
@@ -88,6 +90,12 @@ async def test_rows_go_25_a_request(rows: Counting, writer: Writer) -> None:
     await asyncio.gather(*perform(writer, *(Write(row(f"n{number}"), False) for number in range(60))))
     assert sorted(rows.requests) == [10, 25, 25]
     assert len(rows.scan(rows.logs)) == 60
+
+
+async def test_requests_are_spread_over_the_time_in_which_the_next_rows_gather(rows: Counting, writer: Writer) -> None:
+    await asyncio.gather(*perform(writer, *(Write(row(f"n{number}"), False) for number in range(100))))
+    assert len(rows.begun) == 4
+    assert rows.begun[-1] - rows.begun[0] >= 3 * 0.2 / 4 - 0.01
 
 
 async def test_work_is_done_only_when_the_store_has_taken_it(rows: Counting, writer: Writer) -> None:
