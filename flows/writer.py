@@ -145,10 +145,15 @@ class Writer:
     async def _flush_for_ever(self) -> None:
         while True:
             writes = self._gathered()
-            async with asyncio.TaskGroup() as under_way:
+            under_way: list[asyncio.Task[None]] = []
+            try:
                 for write in writes:
-                    under_way.create_task(write())
+                    under_way.append(asyncio.get_running_loop().create_task(write()))
                     await asyncio.sleep(GATHER_S / len(writes))
+                await asyncio.gather(*under_way)
+            finally:
+                for task in under_way:
+                    task.cancel()
             if not writes:
                 await asyncio.sleep(GATHER_S)
 

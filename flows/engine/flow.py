@@ -24,7 +24,7 @@ class Waits:
 
 WAITS: Mapping[Lane, Waits] = {
     Lane.HIGH: Waits(fetch_max_wait_ms=10, linger_ms=5, settle_s=0.010, drain_s=2.0),
-    Lane.LOW: Waits(fetch_max_wait_ms=20, linger_ms=5, settle_s=0.020, drain_s=5.0),
+    Lane.LOW: Waits(fetch_max_wait_ms=20, linger_ms=10, settle_s=0.020, drain_s=5.0),
 }
 
 
