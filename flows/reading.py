@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from flows.engine.restore import reader
+from flows.engine.restore import ungrouped
 from schemas.errors import Misconfigured, Unreachable
 
 _FETCH = 2_000
@@ -18,7 +18,7 @@ class Reader:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self._consumer = Consumer(reader(brokers) | {"log_level": 0})
+        self._consumer = Consumer(ungrouped(brokers) | {"log_level": 0})
 
     def close(self) -> None:
         """Let go of the connections."""

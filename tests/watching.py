@@ -1,5 +1,6 @@
 """What tests of processes look at."""
 
+import asyncio
 import os
 import time
 import urllib.error
@@ -16,6 +17,14 @@ def eventually(holds: Callable[[], bool], seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return holds()
+
+
+async def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Let the loop go on until something holds; fail when it does not within that time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
 
 
 def answers(url: str) -> bool:

@@ -7,12 +7,13 @@ answered at once, and where nothing is asked for often while nothing comes.
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from agents.stage import Input
 from flows.engine.fetched import Fetched, fetched
+from flows.engine.restore import ungrouped
 from flows.engine.stop import die
 
 FETCH_RECORDS = 256
@@ -42,7 +43,7 @@ class Owner(Protocol):
 class Reader:
     """Two consumers and the topics of the flows that share them. All of it runs on the event loop."""
 
-    def __init__(self, settings: Mapping[str, str | int | bool], wait_ms: int) -> None:
+    def __init__(self, settings: Mapping[str, Any], wait_ms: int) -> None:
         self._wait_ms = wait_ms
         gather = {"fetch.wait.max.ms": wait_ms, "fetch.min.bytes": _GATHER_BYTES}
         answer = {"fetch.wait.max.ms": _ANSWER_MS, "fetch.min.bytes": 1}
@@ -166,21 +167,12 @@ class Readers:
     """The readers of a process: one for each time that fetches wait, as long as no topic is read twice by it."""
 
     def __init__(self, brokers: str, client_id: str) -> None:
-        self._settings: dict[str, str | int | bool] = {
-            "bootstrap.servers": brokers,
+        self._settings = ungrouped(brokers) | {
             "client.id": client_id,
-            "group.id": "carillon-reader",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "check.crcs": True,
             "queued.min.messages": 2_000,
             "queued.max.messages.kbytes": 16_384,
-            "fetch.queue.backoff.ms": 5,
             "reconnect.backoff.max.ms": 1_000,
-            "log_level": 3,
         }
         self._made: list[tuple[int, Reader]] = []
         self._timer: asyncio.Handle | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from flows.engine.restore import fold_over, reader
+from flows.engine.restore import fold_over, ungrouped
 from flows.engine.stop import die
 from flows.engine.store import Store
 from schemas.errors import CarillonError, TopicsDiffer
@@ -99,7 +99,7 @@ class Replicated:
 
     def _read(self) -> None:
         settings = {"enable.partition.eof": True, "fetch.wait.max.ms": 500, "error_cb": self._cut_off}
-        consumer = Consumer(reader(self._brokers) | settings)
+        consumer = Consumer(ungrouped(self._brokers) | settings)
         found = consumer.list_topics(self._topic, timeout=30).topics.get(self._topic)
         if found is None or found.error is not None:
             raise TopicsDiffer(f"topic {self._topic} is missing: run `carillon topics apply`")

@@ -37,7 +37,7 @@ class Log:
     partitions: int = 0
 
 
-def reader(brokers: str) -> dict[str, Any]:
+def ungrouped(brokers: str) -> dict[str, Any]:
     """The configuration of a consumer that reads logs outside any group."""
     return {
         "bootstrap.servers": brokers,
@@ -63,7 +63,7 @@ def restore(
 ) -> bool:
     """Restore every store to the end its log had at the start. `progress` gets the entries left, `restored`
     each topic with the records read. False if cancelled."""
-    consumer = Consumer(reader(brokers) | {"enable.partition.eof": True})
+    consumer = Consumer(ungrouped(brokers) | {"enable.partition.eof": True})
     try:
         pending = _positions(consumer, logs)
         if not pending:

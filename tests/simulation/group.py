@@ -32,9 +32,8 @@ class Sorted(set[TP]):
 class ClientThread(Thread):
     """The engine's own thread of Faust's consumer, over the twin of aiokafka's and with a loop of the simulation."""
 
-    def __init__(self, client: GroupConsumer, loop: Loop, main: Loop, owner: Engine) -> None:
-        self._twin = client
-        self.thread_loop, self.parent_loop, self.owner = loop, main, cast(Any, owner)
+    def __init__(self, client: GroupConsumer, loop: Loop) -> None:
+        self._twin, self.thread_loop = client, cast(Any, loop)
 
     def begin(self, member: "Member") -> None:
         """What `on_start` does once the client is there, and joining the group; in the thread's loop."""

@@ -135,7 +135,7 @@ class Worker:
     def _client(self, app: App, engine: Engine, main: Loop, life: Life) -> None:
         group = self._groups[engine.flow.name]
         consumer = GroupConsumer(self._clockwork, self._broker, self._weather, engine.flow.group)
-        app.thread = thread = ClientThread(consumer, Loop(self._clockwork, life), main, engine)
+        app.thread = thread = ClientThread(consumer, Loop(self._clockwork, life))
         member = Member(self.name, group, life, main, engine, thread)
         self.engines.append(engine)
         self.members.append(member)

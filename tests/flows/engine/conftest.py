@@ -37,6 +37,26 @@ def eventually(holds: Callable[[], object], seconds: float = 20.0, what: str = "
         time.sleep(0.05)
 
 
+def make_topics(brokers: str, partitions: int, *names: str) -> None:
+    """Make empty topics; the broker tells of them when this returns."""
+    Cluster(brokers, partitions, 1).apply([Topic(name, "key", None) for name in names])
+    admin = AdminClient({"bootstrap.servers": brokers})
+    eventually(lambda: set(names) <= set(admin.list_topics(timeout=5).topics))
+
+
+def read(brokers: str, topic: str) -> list[Message]:
+    """Everything in a topic of four partitions, each in order."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "tests", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(4)])
+    ends = sum(consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=5)[1] for number in range(4))
+    found: list[Message] = []
+    deadline = time.monotonic() + 10
+    while len(found) < ends and time.monotonic() < deadline:
+        found += consumer.consume(100, 0.2)
+    consumer.close()
+    return found
+
+
 class Worker:
     """One process of a toy."""
 

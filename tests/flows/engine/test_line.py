@@ -10,17 +10,15 @@ from typing import Any, NoReturn
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.default_records import DefaultRecordBatch
-from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from flows.cluster import Cluster
 from flows.engine.line import REQUEST_BYTES, Line
 from flows.engine.produce_request import Answer, ProduceRequest
 from flows.engine.queued import BATCH_BYTES, Emission
 from schemas.errors import Unreachable
 from schemas.records import MAX_VALUE_BYTES
-from schemas.topics import Topic
-from tests.flows.engine.conftest import eventually
+from tests.flows.engine.conftest import make_topics, read
+from tests.watching import until
 
 LINGER_MS = 20.0
 Send = Callable[[ProduceRequest], Awaitable[list[Answer]]]
@@ -97,13 +95,6 @@ class Told:
         await until(lambda: len(self.done) == self._count)
 
 
-async def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
-
-
 @pytest.fixture
 def topic(kafka: str) -> str:
     """An empty topic of four partitions."""
@@ -111,11 +102,8 @@ def topic(kafka: str) -> str:
 
 
 def made(kafka: str, name: str) -> str:
-    """Make a topic of that name, and one with "-b" behind it; the broker tells of them when this returns."""
-    wanted = [Topic(name, "key", None), Topic(f"{name}-b", "key", None)]
-    Cluster(kafka, 4, 1).apply(wanted)
-    admin = AdminClient({"bootstrap.servers": kafka})
-    eventually(lambda: {topic.name for topic in wanted} <= set(admin.list_topics(timeout=5).topics))
+    """Make a topic of that name, and one with "-b" behind it."""
+    make_topics(kafka, 4, name, f"{name}-b")
     return name
 
 
@@ -154,24 +142,13 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def read(brokers: str, topic: str) -> dict[int, list[Message]]:
-    """What is in a topic, by partition."""
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "tests", "auto.offset.reset": "earliest"})
-    consumer.assign([TopicPartition(topic, number, 0) for number in range(4)])
-    ends = sum(consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=5)[1] for number in range(4))
-    found: dict[int, list[Message]] = {number: [] for number in range(4)}
-    deadline = time.monotonic() + 10
-    while sum(map(len, found.values())) < ends and time.monotonic() < deadline:
-        for message in consumer.consume(100, 0.2):
-            found[message.partition()].append(message)
-    consumer.close()
-    return found
-
-
 def values(brokers: str, topic: str) -> dict[int, list[bytes]]:
     """The values in a topic, by partition, without empty records."""
-    found = {number: [m.value() for m in messages if m.value()] for number, messages in read(brokers, topic).items()}
-    return {number: values for number, values in found.items() if values}
+    found: dict[int, list[bytes]] = {}
+    for message in read(brokers, topic):
+        if message.value():
+            found.setdefault(message.partition(), []).append(message.value())
+    return dict(sorted(found.items()))
 
 
 # -- together ----------------------------------------------------------------------------------------------------------

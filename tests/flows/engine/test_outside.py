@@ -5,7 +5,7 @@ import dataclasses
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from flows.engine.frontier import Span
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition
 from flows.engine.queued import Then
+from tests import watching
 
 WAITS = Waits(fetch_max_wait_ms=1, linger_ms=1, settle_s=0.005, drain_s=0.2)
 
@@ -66,11 +67,7 @@ class Stand:
         return [result for group in self.settled for result in group]
 
 
-async def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.002)
+until = partial(watching.until, seconds=5.0)
 
 
 async def test_a_span_is_done_when_the_last_of_its_calls_is_settled_durably() -> None:

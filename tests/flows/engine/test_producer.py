@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from flows.cluster import Cluster
 from flows.engine.changelog import unpack
@@ -16,16 +14,15 @@ from flows.engine.produce_request import Answer, ProduceRequest
 from flows.engine.producer import FlowProducer, Lines
 from schemas.keys import partition_of
 from schemas.topics import Topic
-from tests.flows.engine.conftest import eventually
+from tests.flows.engine.conftest import make_topics, read
+from tests.watching import until
 
 
 @pytest.fixture
 def topic(kafka: str) -> str:
     """An empty topic of four partitions."""
     name = f"produced-{uuid.uuid4().hex[:8]}"
-    Cluster(kafka, 4, 1).apply([Topic(name, "key", None)])
-    admin = AdminClient({"bootstrap.servers": kafka})
-    eventually(lambda: name in admin.list_topics(timeout=5).topics)
+    make_topics(kafka, 4, name)
     return name
 
 
@@ -65,22 +62,7 @@ class Emitted:
         self.logged.append((topic, partition, offset))
 
     async def wait(self) -> None:
-        deadline = time.monotonic() + 10
-        while not self.done:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.002)
-
-
-def read(brokers: str, topic: str) -> list[Message]:
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "tests", "auto.offset.reset": "earliest"})
-    consumer.assign([TopicPartition(topic, number, 0) for number in range(4)])
-    ends = sum(consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=5)[1] for number in range(4))
-    found: list[Message] = []
-    deadline = time.monotonic() + 10
-    while len(found) < ends and time.monotonic() < deadline:
-        found += consumer.consume(100, 0.2)
-    consumer.close()
-    return found
+        await until(lambda: self.done, 10)
 
 
 async def test_records_go_where_their_key_or_partition_says_with_their_headers(
