@@ -10,12 +10,11 @@ from agents.bury import bury_culprit
 from agents.record import record, record_preferences
 from flows.clients import Rows
 from flows.clock import now_ms
-from flows.engine.flow import WAITS, Flow, Outside
+from flows.engine.flow import UNHURRIED, Flow, Outside
 from flows.settings import Settings
 from flows.writer import Writer
 from schemas import topics
 from schemas.sealing import KeyRing
-from schemas.vocabulary import Lane
 from tables import progress
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def flow(rows: Rows, ring: KeyRing) -> Flow:
             stop=writer.stop,
         ),
         writes=(topics.DEAD_LETTERS,),
-        waits=WAITS[Lane.LOW],
+        waits=UNHURRIED,
     )
 
 

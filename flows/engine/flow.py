@@ -27,6 +27,9 @@ WAITS: Mapping[Lane, Waits] = {
     Lane.LOW: Waits(fetch_max_wait_ms=20, linger_ms=10, settle_s=0.020, drain_s=5.0),
 }
 
+UNHURRIED = Waits(fetch_max_wait_ms=100, linger_ms=50.0, settle_s=0.1, drain_s=5.0)
+"""For a flow that no sender waits for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outside:

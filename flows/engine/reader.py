@@ -19,7 +19,8 @@ from flows.engine.stop import die
 FETCH_RECORDS = 256
 """Records of one hand-over at most: at 20 us each, some 5 ms of the event loop."""
 
-_POLL_S = 0.002
+_POLLS_A_WAIT = 5
+"""What gathered is looked for so often in the time that fetches wait."""
 _QUIET_POLL_S = 0.010
 _TUNE_S = 1.0
 _GATHER_BYTES = 1_000_000
@@ -47,7 +48,8 @@ class Reader:
         self._wait_ms = wait_ms
         gather = {"fetch.wait.max.ms": wait_ms, "fetch.min.bytes": _GATHER_BYTES}
         answer = {"fetch.wait.max.ms": _ANSWER_MS, "fetch.min.bytes": 1}
-        self._gathering, self._answering = Consumer({**settings, **gather}), Consumer({**settings, **answer})
+        self.consumers = Consumer({**settings, **answer}), Consumer({**settings, **gather})
+        self._answering, self._gathering = self.consumers
         self._owners: dict[str, Owner] = {}
         self._read_by: dict[Place, Consumer] = {}
         self._gathered: set[str] = set()
@@ -56,6 +58,8 @@ class Reader:
         self._at_end: set[Place] = set()
         self._ends: dict[Place, int] = {}
         """How far partitions that are not read just now could be read when they were left."""
+        self._timers: dict[Consumer, asyncio.Handle] = {}
+        self._tuning: asyncio.Handle | None = None
 
     def serves(self, topics: Iterable[str]) -> bool:
         """Whether one of these topics is read here."""
@@ -65,15 +69,10 @@ class Reader:
         """Records of these topics go to `owner`."""
         self._owners.update(dict.fromkeys(topics, owner))
 
-    @property
-    def busy(self) -> bool:
-        """Whether records of some topic come in numbers."""
-        return bool(self._gathered)
-
     def read(self, offsets: Mapping[Place, int]) -> None:
         """Read each of these partitions from its offset on, wherever it was read before."""
         self.leave(offsets)
-        for consumer in (self._gathering, self._answering):
+        for consumer in self.consumers:
             places = [place for place in offsets if self._consumer(place[0]) is consumer]
             if places:
                 consumer.incremental_assign([TopicPartition(*place, offsets[place]) for place in places])
@@ -83,7 +82,7 @@ class Reader:
         """Read these partitions no more."""
         left = [place for place in places if place in self._read_by]
         self._ends.update((place, end) for place in left if (end := self.end(place)) is not None)
-        for consumer in (self._gathering, self._answering):
+        for consumer in self.consumers:
             of_it = [TopicPartition(*place) for place in left if self._read_by[place] is consumer]
             if of_it:
                 consumer.incremental_unassign(of_it)
@@ -104,15 +103,25 @@ class Reader:
         _, end = consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
         return end if end >= 0 else None
 
-    def poll(self) -> bool:
-        """Hand over what has come. Returns whether more is there."""
-        more = False
-        for consumer in (self._answering, self._gathering):
-            messages = consumer.consume(FETCH_RECORDS, 0)
-            if messages:
-                self._hand_over(messages, consumer)
-                more = more or len(messages) == FETCH_RECORDS
-        return more
+    def start(self) -> None:
+        """Begin to hand over."""
+        self._tune()
+        for consumer in self.consumers:
+            self._serve(consumer)
+
+    def _serve(self, consumer: Consumer) -> None:
+        """Look for ever; at once again where more is there."""
+        gathers = consumer is self._gathering and self._gathered
+        often_s = self._wait_ms / 1000 / _POLLS_A_WAIT if gathers else _QUIET_POLL_S
+        wait_s = 0.0 if self.poll(consumer) else often_s
+        self._timers[consumer] = asyncio.get_running_loop().call_later(wait_s, self._serve, consumer)
+
+    def poll(self, consumer: Consumer) -> bool:
+        """Hand over what it has brought. Returns whether more is there."""
+        messages = consumer.consume(FETCH_RECORDS, 0)
+        if messages:
+            self._hand_over(messages, consumer)
+        return len(messages) == FETCH_RECORDS
 
     def _hand_over(self, messages: Sequence[Message], consumer: Consumer) -> None:
         found: dict[Place, list[Fetched]] = {}
@@ -144,8 +153,9 @@ class Reader:
     def _consumer(self, topic: str) -> Consumer:
         return self._gathering if topic in self._gathered else self._answering
 
-    def tune(self) -> None:
-        """Let the records of a topic gather where a wait brings one, until it brings less than half a one."""
+    def _tune(self) -> None:
+        """Each second: let a topic gather where a wait brings one record, until it brings less than half a one."""
+        self._tuning = asyncio.get_running_loop().call_later(_TUNE_S, self._tune)
         came, self._came = self._came, Counter()
         for topic, owner in self._owners.items():
             a_wait_brings = came[topic] / _TUNE_S * self._wait_ms / 1000
@@ -156,11 +166,14 @@ class Reader:
                 self._gathered.add(topic)
                 owner.read_anew(topic)
 
-    def close(self) -> None:
-        """Read nothing any more."""
+    def stop(self) -> None:
+        """Hand nothing over any more, and close."""
+        for timer in (self._tuning, *self._timers.values()):
+            if timer is not None:
+                timer.cancel()
         self._read_by.clear()
-        self._gathering.close()
-        self._answering.close()
+        for consumer in self.consumers:
+            consumer.close()
 
 
 class Readers:
@@ -175,8 +188,6 @@ class Readers:
             "reconnect.backoff.max.ms": 1_000,
         }
         self._made: list[tuple[int, Reader]] = []
-        self._timer: asyncio.Handle | None = None
-        self._tune_at = 0.0
 
     def of(self, wait_ms: int, topics: Iterable[str], owner: Owner) -> Reader:
         """A reader whose fetches wait that long, and which brings records of `topics` to `owner`."""
@@ -192,25 +203,10 @@ class Readers:
 
     def start(self) -> None:
         """Begin to hand over."""
-        self._serve()
-
-    def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if now >= self._tune_at:
-            self._tune_at = now + _TUNE_S
-            for _, reader in self._made:
-                reader.tune()
-        more = [reader.poll() for _, reader in self._made]
-        if any(more):
-            self._timer = loop.call_soon(self._serve)
-        else:
-            busy = any(reader.busy for _, reader in self._made)
-            self._timer = loop.call_later(_POLL_S if busy else _QUIET_POLL_S, self._serve)
+        for _, reader in self._made:
+            reader.start()
 
     def stop(self) -> None:
         """Hand nothing over any more, and close."""
-        if self._timer is not None:
-            self._timer.cancel()
         for _, reader in self._made:
-            reader.close()
+            reader.stop()

@@ -184,8 +184,8 @@ def a_full_channel_blocks_the_fetch_loop() -> list[Wanted]:
     """Nothing is handed over before the agents have room for it."""
     poll = Reader.poll
 
-    def when_free(self: Reader) -> bool:
-        return all(cast(Engine, owner)._inbox.qsize() <= 2 for owner in self._owners.values()) and poll(self)
+    def when_free(self: Reader, consumer: Any) -> bool:
+        return all(cast(Engine, owner)._inbox.qsize() <= 2 for owner in self._owners.values()) and poll(self, consumer)
 
     return [(Reader, "poll", when_free)]
 

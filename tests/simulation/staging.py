@@ -110,7 +110,7 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         (_engine.tenure, "_LOOK_S", 0.02),
         (_engine.reader, "Consumer", lambda _: FetchingConsumer(*outside)),
         (_engine.reader, "FETCH_RECORDS", draw.choice((1, 3, 10))),
-        (_engine.reader, "_POLL_S", 0.05),
+        (_engine.reader, "_POLLS_A_WAIT", 0.2),
         (_engine.reader, "_QUIET_POLL_S", 0.05),
         (_engine.seams, "_LOOK_S", 60.0),
         (_engine.engine, "QUEUED_LIMIT", draw.choice((2, 6, 1024))),
