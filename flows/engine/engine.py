@@ -121,6 +121,7 @@ class Engine:
 
     def receive(self, records: Mapping[Place, Sequence[Input]]) -> None:
         """Fetched records: hand them to the agent, or have them read again."""
+        batches = []
         for place, found in records.items():
             part = self.tenure.parts.get(place)
             if part is None:
@@ -131,10 +132,12 @@ class Engine:
                 self.tenure.follow(part)
             elif verdict is Verdict.TAKE:
                 part.queued += len(taken)
-                self._inbox.put_nowait(Batch(part, taken, starts))
+                batches.append(Batch(part, taken, starts))
                 if part.queued >= QUEUED_LIMIT and not part.full:
                     part.full = True
                     self.tenure.follow(part)
+        if batches:
+            self._inbox.put_nowait(batches)
         self._meters.count(metrics.FETCHES, (self.flow.name,))
 
     def read_anew(self, topic: str) -> None:
@@ -144,16 +147,17 @@ class Engine:
     # -- working ---------------------------------------------------------------------------------------------------
 
     async def _work(self, stream: Any) -> None:
-        """The Faust agent: every batch of the flow goes through here."""
+        """The Faust agent: every batch of the flow goes through here, those of one hand-over together."""
         self._inbox = stream.channel.queue
         try:
-            async for batch in stream:
-                await self._pieces(batch)
-                part = batch.part
-                part.queued -= len(batch.records)
-                if part.full and part.queued < QUEUED_LIMIT // 2:
-                    part.full = False
-                    self.tenure.follow(part)
+            async for batches in stream:
+                for batch in batches:
+                    await self._pieces(batch)
+                    part = batch.part
+                    part.queued -= len(batch.records)
+                    if part.full and part.queued < QUEUED_LIMIT // 2:
+                        part.full = False
+                        self.tenure.follow(part)
         except Exception as error:  # Faust would acknowledge and go on
             die(f"the agent of {self.flow.name} failed", error)
 
