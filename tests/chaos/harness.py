@@ -21,7 +21,7 @@ from deploy.local.children import Nursery
 from deploy.local.servers import Part
 from deploy.local.stack import Stack
 from flows import roster
-from flows.clients import Templates
+from flows.clients import Rows, Templates
 from flows.cluster import Cluster
 from flows.settings import Settings
 
@@ -51,11 +51,18 @@ def log(text: str) -> None:
 class Rig:
     """A stack on empty data with every topic, and the workers of one run. Everything is gone when it is left."""
 
-    def __init__(self, parts: Sequence[Part] = ("kafka",), *, large: bool = False, keep: bool = False) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="carillon-chaos-"))
+    def __init__(
+        self,
+        parts: Sequence[Part] = ("kafka",),
+        *,
+        large: bool = False,
+        keep: bool = False,
+        detour: int | None = None,
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="carillon-chaos-"))
         self._keep = keep or bool(os.environ.get("KEEP"))
         pace, lib = ("steady" if large else "quick"), REPOSITORY / ".carillon" / "lib"
-        self.stack = Stack(self._root, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib)  # type: ignore[arg-type]
+        self.stack = Stack(self.folder, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib, detour=detour)  # type: ignore[arg-type]
         self._nursery = Nursery()
         self.workers: list[Worker] = []
 
@@ -69,12 +76,14 @@ class Rig:
             "CARILLON_TWILIO_CALLBACK_URL": "https://carillon.example.com/callbacks/twilio",
         })  # fmt: skip
         self.settings = Settings.from_environment()
-        Cluster(self.brokers, PARTITIONS, 1).apply(roster.topics())
+        self.apply_topics()
         self._admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
         if addresses.s3:
             templates = Templates(self.settings)
             templates.make_bucket()
             templates.publish("code", 1, json.dumps(TEMPLATE).encode())
+        if addresses.dynamodb:
+            Rows(self.settings).make_tables()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,11 +93,15 @@ class Rig:
         self._nursery.close()
         self.stack.stop()
         if not self._keep:
-            shutil.rmtree(self._root, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
-    def worker(self, name: str, *flows: str) -> Worker:
-        """A new worker, started."""
-        made = Worker(name, flows, self._root, self._nursery)
+    def apply_topics(self) -> None:
+        """Make every topic of the catalogue, or set it up again as it says."""
+        Cluster(self.brokers, PARTITIONS, 1).apply(roster.topics())
+
+    def worker(self, name: str, *flows: str, environment: Mapping[str, str] | None = None) -> Worker:
+        """A new worker, started; `environment` goes over the settings of this stack."""
+        made = Worker(name, flows, self.folder, self._nursery, environment)
         self.workers.append(made)
         made.start()
         return made
@@ -132,10 +145,10 @@ class Rig:
                     behind[flow, *place] = (committed.get(place, 0), end)
         return behind
 
-    def drain(self, flows: Iterable[str], limit_s: float) -> float:
+    def drain(self, flows: Iterable[str], limit_s: float, *, kept: bool = False) -> float:
         """Wait until every commit of these flows stands at its log's end, seen twice; returns the seconds it took.
 
-        Raises ChaosError, with what lags, when it takes longer or a worker ends by itself.
+        Raises ChaosError, with what lags, when it takes longer or a worker ends by itself that is not `kept` running.
         """
         began, seen = time.monotonic(), None
         means = roster.Means(self.settings)
@@ -146,7 +159,7 @@ class Rig:
             if not behind and ends == seen:
                 return time.monotonic() - began
             seen = None if behind else ends
-            for worker in self.workers:
+            for worker in [] if kept else self.workers:
                 worker.check()
             if time.monotonic() - began > limit_s:
                 raise ChaosError(f"commits are not at the end after {limit_s:.0f} s (committed, end): {behind}")
