@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from accepted import Load
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from victims import REPOSITORY, ChaosError, Worker
 
@@ -21,7 +22,7 @@ from deploy.local.children import Nursery
 from deploy.local.servers import Part
 from deploy.local.stack import Stack
 from flows import roster
-from flows.clients import Templates
+from flows.clients import Rows, Templates
 from flows.cluster import Cluster
 from flows.settings import Settings
 
@@ -75,6 +76,8 @@ class Rig:
             templates = Templates(self.settings)
             templates.make_bucket()
             templates.publish("code", 1, json.dumps(TEMPLATE).encode())
+        if addresses.dynamodb:
+            Rows(self.settings).make_tables()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,12 +89,18 @@ class Rig:
         if not self._keep:
             shutil.rmtree(self._root, ignore_errors=True)
 
-    def worker(self, name: str, *flows: str) -> Worker:
-        """A new worker, started."""
+    def worker(self, name: str, *flows: str, plants: Sequence[str] = ()) -> Worker:
+        """A new worker, started, with these faults planted in it at every start."""
         made = Worker(name, flows, self._root, self._nursery)
+        made.plants += plants
         self.workers.append(made)
         made.start()
         return made
+
+    def load(self, *, seed: int, rate: float, seconds: float, users: int, plain: bool = False) -> Load:
+        """The load client, started. Several loads of one run are told in one ledger."""
+        ledger = self._root / "accepted.jsonl"
+        return Load(self._nursery, ledger, seed=seed, rate=rate, seconds=seconds, users=users, plain=plain)
 
     def producer(self, linger_ms: int = 5) -> Producer:
         """A producer as an upstream service has it."""
@@ -109,9 +118,10 @@ class Rig:
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The log end of every partition."""
-        wanted = {
-            TopicPartition(topic, number): OffsetSpec.latest() for topic in topics for number in range(PARTITIONS)
-        }
+        return self._offsets(topics, OffsetSpec.latest())
+
+    def _offsets(self, topics: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        wanted = {TopicPartition(topic, number): which for topic in topics for number in range(PARTITIONS)}
         return {
             (p.topic, p.partition): future.result(10).offset for p, future in self._admin.list_offsets(wanted).items()
         }
@@ -153,10 +163,11 @@ class Rig:
             time.sleep(0.25)
 
     def read(self, topic: str) -> Iterator[Message]:
-        """Every record of a topic, each partition in its order."""
+        """Every record of a topic that is still there, each partition in its order."""
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "chaos-audit", "log_level": 2})
-        left = {number: end for (_, number), end in self.ends([topic]).items() if end}
-        consumer.assign([TopicPartition(topic, number, 0) for number in left])
+        starts = self._offsets([topic], OffsetSpec.earliest())
+        left = {place[1]: end for place, end in self.ends([topic]).items() if end > starts[place]}
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
         deadline = time.monotonic() + 300
         while left:
             if time.monotonic() > deadline:

@@ -30,6 +30,8 @@ class Worker:
     def __init__(self, name: str, flows: Sequence[str], folder: Path, nursery: Nursery) -> None:
         self.name, self.flows = name, list(flows)
         self._folder, self._nursery = folder, nursery
+        self.plants: list[str] = []
+        """Faults of `plants/` that its next start plants in it."""
         self._child: Child | None = None
         self._starts = 0
 
@@ -45,6 +47,7 @@ class Worker:
             "CARILLON_WORKER": self.name,
             "CARILLON_STATE": str(self._folder / "state" / self.name),
             "CARILLON_METRICS_PORT": "0",
+            "CHAOS_PLANTS": ",".join(self.plants),
             "PYTHONPATH": str(REPOSITORY),
         }
         self._child = self._nursery.spawn(
