@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from accepted import Load
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from victims import REPOSITORY, ChaosError, Worker
 
@@ -99,12 +100,27 @@ class Rig:
         """Make every topic of the catalogue, or set it up again as it says."""
         Cluster(self.brokers, PARTITIONS, 1).apply(roster.topics())
 
-    def worker(self, name: str, *flows: str, environment: Mapping[str, str] | None = None) -> Worker:
-        """A new worker, started; `environment` goes over the settings of this stack."""
+    def worker(
+        self,
+        name: str,
+        *flows: str,
+        plants: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Worker:
+        """A new worker, started, with these faults planted in it at every start.
+
+        `environment` goes over the settings of this stack.
+        """
         made = Worker(name, flows, self.folder, self._nursery, environment)
+        made.plants += plants
         self.workers.append(made)
         made.start()
         return made
+
+    def load(self, *, seed: int, rate: float, seconds: float, users: int, plain: bool = False) -> Load:
+        """The load client, started. Several loads of one run are told in one ledger."""
+        ledger = self.folder / "accepted.jsonl"
+        return Load(self._nursery, ledger, seed=seed, rate=rate, seconds=seconds, users=users, plain=plain)
 
     def producer(self, linger_ms: int = 5) -> Producer:
         """A producer as an upstream service has it."""
@@ -122,9 +138,10 @@ class Rig:
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The log end of every partition."""
-        wanted = {
-            TopicPartition(topic, number): OffsetSpec.latest() for topic in topics for number in range(PARTITIONS)
-        }
+        return self._offsets(topics, OffsetSpec.latest())
+
+    def _offsets(self, topics: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        wanted = {TopicPartition(topic, number): which for topic in topics for number in range(PARTITIONS)}
         return {
             (p.topic, p.partition): future.result(10).offset for p, future in self._admin.list_offsets(wanted).items()
         }
@@ -166,10 +183,11 @@ class Rig:
             time.sleep(0.25)
 
     def read(self, topic: str) -> Iterator[Message]:
-        """Every record of a topic, each partition in its order."""
+        """Every record of a topic that is still there, each partition in its order."""
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "chaos-audit", "log_level": 2})
-        left = {number: end for (_, number), end in self.ends([topic]).items() if end}
-        consumer.assign([TopicPartition(topic, number, 0) for number in left])
+        starts = self._offsets([topic], OffsetSpec.earliest())
+        left = {place[1]: end for place, end in self.ends([topic]).items() if end > starts[place]}
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
         deadline = time.monotonic() + 300
         while left:
             if time.monotonic() > deadline:
