@@ -95,10 +95,10 @@ def read(rig: Rig, accepted: Path, *, store: bool = True) -> Ledgers:
     return Ledgers(
         accepted=list(entries(rig, accepted)),
         calls=[_call(row) for row in rig.ledger()],
-        told=[_told(json.loads(message.value())) for message in rig.read("statuses")],
+        told=told(rig),
         rows={row["notification_id"]: row for row in _rows(rig)} if store else {},
         ends=rig.ends(INPUTS),
-        waiting=[found for channel in CHANNELS for lane in LANES for found in _waiting(rig, channel, lane)],
+        waiting=[found for channel in CHANNELS for lane in LANES for found in waiting(rig, channel, lane)],
         buried={
             (letter["notification_id"], letter["channel"])
             for message in rig.read("notification_dlq")
@@ -183,7 +183,13 @@ def place_of(position: str) -> Place:
     return topic, int(partition), int(offset)
 
 
-def _waiting(rig: Rig, channel: str, lane: str) -> Iterator[Waiting]:
+def told(rig: Rig) -> list[Told]:
+    """Every status."""
+    return [_told(json.loads(message.value())) for message in rig.read("statuses")]
+
+
+def waiting(rig: Rig, channel: str, lane: str) -> Iterator[Waiting]:
+    """Every delivery that lies on a channel's topic."""
     topic = f"{channel}_notifications.{lane}"
     for message in rig.read(topic):
         record = json.loads(message.value())
