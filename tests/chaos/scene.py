@@ -22,7 +22,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from fault import Fault
 from harness import Rig, log
-from pipeline_audit import Hurt
+from hurts import Hurt
 from proxy import FAIR, Proxy
 from victims import ChaosError, Worker
 
@@ -122,8 +122,15 @@ class Scene:
                 self._excused_until = time.monotonic() + EXCUSED_S
 
     def hurt(self, name: str, worker: Worker | None = None) -> None:
-        """From now on calls that were under way may be repeated: those of one worker, or of any."""
+        """Outcomes of calls that are under way may be lost: those of one worker, or of any."""
         self.hurts.append(Hurt(time.time(), name, worker.name if worker else None))
+
+    @contextmanager
+    def hurting(self, name: str, worker: Worker | None = None) -> Iterator[None]:
+        """The same, as long as this lasts."""
+        at = time.time()
+        yield
+        self.hurts.append(Hurt(at, name, worker.name if worker else None, time.time()))
 
     def expect(self, holds: bool, what: str) -> None:
         """Note what a fault should have brought about and did not."""
@@ -183,11 +190,10 @@ class Scene:
     def frozen(self, worker: Worker) -> Iterator[None]:
         """SIGSTOP, and SIGCONT at the end."""
         pid = worker.pid
-        self.hurt("freeze", worker)
-        os.kill(pid, signal.SIGSTOP)
-        yield
-        os.kill(pid, signal.SIGCONT)
-        self.hurt("freeze", worker)
+        with self.hurting("freeze", worker):
+            os.kill(pid, signal.SIGSTOP)
+            yield
+            os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def guest(self, flow: str) -> Iterator[Worker]:

@@ -10,7 +10,7 @@ from scene import Scene
 @fault(13, of="broker", lasts_s=(1.0, 6.0), recovers_s=15.0, ends=True)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Producers and workers wait and go on; nothing that was acknowledged is lost."""
-    scene.rig.stack.kill("kafka")
-    scene.hurt("broker")
-    yield
-    scene.rig.stack.revive("kafka")
+    with scene.hurting("broker"):
+        scene.rig.stack.kill("kafka")
+        yield
+        scene.rig.stack.revive("kafka")

@@ -12,5 +12,6 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Buckets, retries and windows do not misfire, and nothing is lost or repeated."""
     worker = draw.choice([*scene.high, scene.low])
     scene.restart(worker, plants=("clock_jump",))
-    yield
+    with scene.hurting("clock", worker):
+        yield
     scene.restart(worker)

@@ -14,6 +14,7 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     worker = draw.choice([*scene.high, scene.low, scene.record])
     pid, usual = worker.pid, resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (32, usual[1]))
-    yield
+    with scene.hurting("no files", worker):
+        yield
     if worker.running and worker.pid == pid:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)

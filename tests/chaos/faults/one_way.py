@@ -11,9 +11,8 @@ from scene import Scene
 @fault(17, of="broker", lasts_s=(8.0, 14.0), recovers_s=15.0, ends=True)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Its group gives its partitions to the other worker, and nothing it does afterwards counts."""
-    scene.hurt("one way", scene.high[1])
-    scene.kafka.set(draw.choice((Weather(deaf=True), Weather(mute=True))))
-    yield
-    scene.kafka.set(Weather(closed=True))
-    scene.kafka.set(FAIR)
-    scene.hurt("one way", scene.high[1])
+    with scene.hurting("one way", scene.high[1]):
+        scene.kafka.set(draw.choice((Weather(deaf=True), Weather(mute=True))))
+        yield
+        scene.kafka.set(Weather(closed=True))
+        scene.kafka.set(FAIR)

@@ -11,6 +11,7 @@ from scene import Scene
 @fault(16, of="broker", lasts_s=(6.0, 12.0), recovers_s=15.0, ends=True)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Its notifications take longer; nothing is lost."""
-    scene.kafka.set(Weather(delay_s=0.3, reset=0.01))
-    yield
-    scene.kafka.set(FAIR)
+    with scene.hurting("slow link", scene.high[1]):
+        scene.kafka.set(Weather(delay_s=0.3, reset=0.01))
+        yield
+        scene.kafka.set(FAIR)
