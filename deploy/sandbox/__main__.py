@@ -26,6 +26,7 @@ ledger: one JSON line a message request, on file before the answer leaves
   provider, channel, to_hash, body_hash (SHA-256 hex), ref (Twilio: ref= of StatusCallback;
                 SendGrid: personalizations[0].custom_args.ref; FCM: message.data.ref)
   answer        the status, or the name of the fault
+  delay         seconds until the answer leaves
   accepted, id  whether the provider would have sent it, and its id for the message if so
 
 admin

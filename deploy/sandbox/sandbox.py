@@ -75,7 +75,7 @@ class Sandbox:
         script = self.scripts[provider.name]
         rule = script.choose(message.to_hash, message.ref) if script.rules else None
         if rule is None:
-            self._record(provider, message, _STATUS_TEXT[message.answer.status], message.id is not None)
+            self._record(provider, message, _STATUS_TEXT[message.answer.status], message.id is not None, 0.0)
             return Plan(message.answer)
         return self._follow(rule, script, provider, message)
 
@@ -84,10 +84,11 @@ class Sandbox:
         ending = _ENDINGS.get(rule.then, Ending.WHOLE)
         named = _STATUS_TEXT[answer.status] if ending is Ending.WHOLE else rule.then
         accepted = message.id is not None and rule.accepted is not False
-        self._record(provider, message, named, accepted)
-        return Plan(answer, ending, script.draw(rule.latency), rule.over_ms / 1000)
+        delay = script.draw(rule.latency)
+        self._record(provider, message, named, accepted, delay)
+        return Plan(answer, ending, delay, rule.over_ms / 1000)
 
-    def _record(self, provider: Provider, message: Message, answer: str, accepted: bool) -> None:
+    def _record(self, provider: Provider, message: Message, answer: str, accepted: bool, delay: float) -> None:
         self.answers[provider.name][answer] += 1
         if accepted:
             self.accepted[provider.name] += 1
@@ -103,6 +104,7 @@ class Sandbox:
                 "body_hash": message.body_hash,
                 "ref": message.ref,
                 "answer": answer,
+                "delay": round(delay, 3),
                 "accepted": accepted,
                 "id": message.id if accepted else None,
             }

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from accepted import Load
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from victims import REPOSITORY, ChaosError, Worker
 
@@ -21,7 +22,7 @@ from deploy.local.children import Nursery
 from deploy.local.servers import Part
 from deploy.local.stack import Stack
 from flows import roster
-from flows.clients import Templates
+from flows.clients import Rows, Templates
 from flows.cluster import Cluster
 from flows.settings import Settings
 
@@ -51,11 +52,18 @@ def log(text: str) -> None:
 class Rig:
     """A stack on empty data with every topic, and the workers of one run. Everything is gone when it is left."""
 
-    def __init__(self, parts: Sequence[Part] = ("kafka",), *, large: bool = False, keep: bool = False) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="carillon-chaos-"))
+    def __init__(
+        self,
+        parts: Sequence[Part] = ("kafka",),
+        *,
+        large: bool = False,
+        keep: bool = False,
+        detour: int | None = None,
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="carillon-chaos-"))
         self._keep = keep or bool(os.environ.get("KEEP"))
         pace, lib = ("steady" if large else "quick"), REPOSITORY / ".carillon" / "lib"
-        self.stack = Stack(self._root, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib)  # type: ignore[arg-type]
+        self.stack = Stack(self.folder, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib, detour=detour)  # type: ignore[arg-type]
         self._nursery = Nursery()
         self.workers: list[Worker] = []
 
@@ -69,12 +77,14 @@ class Rig:
             "CARILLON_TWILIO_CALLBACK_URL": "https://carillon.example.com/callbacks/twilio",
         })  # fmt: skip
         self.settings = Settings.from_environment()
-        Cluster(self.brokers, PARTITIONS, 1).apply(roster.topics())
+        self.apply_topics()
         self._admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
         if addresses.s3:
             templates = Templates(self.settings)
             templates.make_bucket()
             templates.publish("code", 1, json.dumps(TEMPLATE).encode())
+        if addresses.dynamodb:
+            Rows(self.settings).make_tables()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,14 +94,33 @@ class Rig:
         self._nursery.close()
         self.stack.stop()
         if not self._keep:
-            shutil.rmtree(self._root, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
-    def worker(self, name: str, *flows: str) -> Worker:
-        """A new worker, started."""
-        made = Worker(name, flows, self._root, self._nursery)
+    def apply_topics(self) -> None:
+        """Make every topic of the catalogue, or set it up again as it says."""
+        Cluster(self.brokers, PARTITIONS, 1).apply(roster.topics())
+
+    def worker(
+        self,
+        name: str,
+        *flows: str,
+        plants: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Worker:
+        """A new worker, started, with these faults planted in it at every start.
+
+        `environment` goes over the settings of this stack.
+        """
+        made = Worker(name, flows, self.folder, self._nursery, environment)
+        made.plants += plants
         self.workers.append(made)
         made.start()
         return made
+
+    def load(self, *, seed: int, rate: float, seconds: float, users: int, plain: bool = False) -> Load:
+        """The load client, started. Several loads of one run are told in one ledger."""
+        ledger = self.folder / "accepted.jsonl"
+        return Load(self._nursery, ledger, seed=seed, rate=rate, seconds=seconds, users=users, plain=plain)
 
     def producer(self, linger_ms: int = 5) -> Producer:
         """A producer as an upstream service has it."""
@@ -109,9 +138,10 @@ class Rig:
 
     def ends(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
         """The log end of every partition."""
-        wanted = {
-            TopicPartition(topic, number): OffsetSpec.latest() for topic in topics for number in range(PARTITIONS)
-        }
+        return self._offsets(topics, OffsetSpec.latest())
+
+    def _offsets(self, topics: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        wanted = {TopicPartition(topic, number): which for topic in topics for number in range(PARTITIONS)}
         return {
             (p.topic, p.partition): future.result(10).offset for p, future in self._admin.list_offsets(wanted).items()
         }
@@ -132,10 +162,10 @@ class Rig:
                     behind[flow, *place] = (committed.get(place, 0), end)
         return behind
 
-    def drain(self, flows: Iterable[str], limit_s: float) -> float:
+    def drain(self, flows: Iterable[str], limit_s: float, *, kept: bool = False) -> float:
         """Wait until every commit of these flows stands at its log's end, seen twice; returns the seconds it took.
 
-        Raises ChaosError, with what lags, when it takes longer or a worker ends by itself.
+        Raises ChaosError, with what lags, when it takes longer or a worker ends by itself that is not `kept` running.
         """
         began, seen = time.monotonic(), None
         means = roster.Means(self.settings)
@@ -146,17 +176,18 @@ class Rig:
             if not behind and ends == seen:
                 return time.monotonic() - began
             seen = None if behind else ends
-            for worker in self.workers:
+            for worker in [] if kept else self.workers:
                 worker.check()
             if time.monotonic() - began > limit_s:
                 raise ChaosError(f"commits are not at the end after {limit_s:.0f} s (committed, end): {behind}")
             time.sleep(0.25)
 
     def read(self, topic: str) -> Iterator[Message]:
-        """Every record of a topic, each partition in its order."""
+        """Every record of a topic that is still there, each partition in its order."""
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "chaos-audit", "log_level": 2})
-        left = {number: end for (_, number), end in self.ends([topic]).items() if end}
-        consumer.assign([TopicPartition(topic, number, 0) for number in left])
+        starts = self._offsets([topic], OffsetSpec.earliest())
+        left = {place[1]: end for place, end in self.ends([topic]).items() if end > starts[place]}
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
         deadline = time.monotonic() + 300
         while left:
             if time.monotonic() > deadline:

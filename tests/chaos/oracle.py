@@ -1,77 +1,252 @@
-"""What routing must come to, worked out a second time and slowly: one dict, no Kafka, nothing of the engine.
+"""What must come of what was accepted, worked out a second time and slowly: no Kafka, nothing of the engine.
 
-A request is one (tenant, user, key); its first record decides and every later one is a duplicate or a conflict. "First"
-is known only within a partition: where a request's records lie in several, their decisions are told as one bag.
+A request is one (tenant, lane, user, key); its first record decides and every later one is a duplicate or a conflict.
+"First" is known only within a partition: where a request's records lie in several, any of them may be it. Where a
+preference changed or a deadline came at about the time of the decision, more than one outcome is right: all are given.
 """
 
 import json
+import re
+import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from hashlib import sha256
 from typing import Any
 
-HIGH = ("otp", "transactional", "billing")
+LANES = {"otp": "high", "transactional": "high", "billing": "high", "marketing": "low"}
+DEADLINES_S = {"otp": 300, "transactional": 86_400, "billing": 259_200, "marketing": 86_400}
 DEFAULT_ORDER = ("push", "sms", "email")
-Place = tuple[int, int]
-Output = tuple[str, str, str]
+NAMESPACE = uuid.UUID("6f1d3c2e-8a5b-5d0e-9c47-b1f2a3d4e5f6")
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+Target = tuple[str, str]
+"""Channel and address."""
+Plan = tuple[str, frozenset[Target]]
+"""A decision and the deliveries it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One input record: where it lies, and when (epoch seconds) the broker appended it."""
+
+    place: Place
+    value: bytes | None
+    appended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A preference: when it was sent and when it was known to be durable (epoch seconds)."""
+
+    sent: float
+    acked: float
+    person: Mapping[str, Any]
+
+    def refuses(self, channel: str, category: str) -> bool:
+        """Whether its user opted out of `category` on `channel`."""
+        return any(
+            choice.get("out", True) and choice["channel"] in (channel, "*") and choice["category"] in (category, "*")
+            for choice in self.person.get("opt_outs", ())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A readable record of a request."""
+
+    place: Place
+    appended: float
+    deadline: float
+    body: Mapping[str, Any]
+
+
+class People:
+    """Everybody's preferences over time. `known(acked, at)` says whether what was durable at `acked` must be heeded by
+    whoever acts at `at`; until then it may be."""
+
+    def __init__(self, versions: Iterable[Version], known: Callable[[float, float], bool]) -> None:
+        self._known = known
+        self._history: dict[tuple[str, str], list[Version]] = defaultdict(list)
+        for version in versions:
+            self._history[version.person["tenant"], version.person["user_id"]].append(version)
+        for history in self._history.values():
+            history.sort(key=lambda version: (version.person["version"], version.acked))
+
+    def heeded(self, user: tuple[str, str], since: float, until: float) -> list[Version | None]:
+        """Every version that somebody who acts between the two may rightly go by; None is that there is none."""
+        history = [version for version in self._history.get(user, ()) if version.sent <= until]
+        must = max((n for n, version in enumerate(history) if self._known(version.acked, since)), default=-1)
+        return [None, *history] if must < 0 else list(history[must:])
+
+    def refuse(self, user: tuple[str, str], channel: str, category: str, at: float) -> bool:
+        """Whether a call at `at` is against the user's will whichever version it goes by."""
+        found = self.heeded(user, at, at)
+        return all(version is not None and version.refuses(channel, category) for version in found)
+
+    def may_refuse(self, user: tuple[str, str], channel: str, category: str, since: float, until: float) -> bool:
+        """Whether some version that may be gone by between the two refuses."""
+        found = self.heeded(user, since, until)
+        return any(version is not None and version.refuses(channel, category) for version in found)
+
+    def addresses(self) -> set[tuple[str, str]]:
+        """Every (tenant, address) anybody ever had."""
+        return {
+            (version.person["tenant"], address["address"])
+            for history in self._history.values()
+            for version in history
+            for address in version.person["addresses"]
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What may become of a request: its plans; past its deadline it may expire instead. `asks` are in the order of
+    their places; without any that was in time there is no plan."""
+
+    id: str
+    user: tuple[str, str]
+    asks: Sequence[Ask]
+    plans: frozenset[Plan]
+    until: float
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What is asked for."""
+        return self.asks[0].body
+
+    @property
+    def kind(self) -> str:
+        """Its class."""
+        return str(self.body["class"])
+
+    @property
+    def deadline(self) -> float:
+        """When it is of no use any more."""
+        return max(ask.deadline for ask in self.asks)
+
+    @property
+    def targets(self) -> frozenset[Target]:
+        """Everything that may be called."""
+        return frozenset(target for _, targets in self.plans for target in targets)
+
+    @property
+    def certain(self) -> bool:
+        """Whether there is but one plan."""
+        return len(self.plans) == 1
+
+    def text_hashes(self, template: str) -> set[str]:
+        """SHA-256 of the text of each record that may have decided."""
+        return {
+            sha256(re.sub(r"\{\{(\w+)\}\}", partial(_param, ask.body["params"]), template).encode()).hexdigest()
+            for ask in self._firsts()
+        }
+
+    def fits(self, found: Mapping[Place, str]) -> bool:
+        """Whether these decisions, one for each place, may stand together."""
+        if not self.plans:
+            return all(decision == "expired" for decision in found.values())
+        return any(self._fits_after(first, found) for first in self._firsts())
+
+    def _firsts(self) -> Sequence[Ask]:
+        in_time = [ask for ask in self.asks if ask.deadline > ask.appended] or self.asks
+        alone = len({ask.place[:2] for ask in in_time}) == 1
+        return in_time[:1] if alone else in_time
+
+    def _fits_after(self, first: Ask, found: Mapping[Place, str]) -> bool:
+        for ask in self.asks:
+            decision = found[ask.place]
+            if decision == "expired":
+                if ask.deadline > self.until:
+                    return False
+            elif ask is first:
+                if decision not in {decision for decision, _ in self.plans}:
+                    return False
+            elif decision != ("duplicate" if _request(ask.body) == _request(first.body) else "dead"):
+                return False
+        return True
+
+
+def person(value: bytes | None) -> dict[str, Any]:
+    """A preference from its record."""
+    return dict(json.loads(value or b"{}"))
 
 
 def expect(
-    records: Iterable[tuple[int, int, bytes | None]], people: Mapping[tuple[str, str], dict[str, Any]], now: datetime
-) -> tuple[set[Output], dict[tuple[Place, ...], list[str]]]:
-    """(partition, offset, value) of each input -> outputs (user, key, channel), and decisions by input position."""
-    outputs: set[Output] = set()
-    decisions: dict[tuple[Place, ...], list[str]] = {}
-    requests: dict[tuple[str, str, str], list[tuple[Place, dict[str, Any]]]] = defaultdict(list)
-    for partition, offset, value in records:
-        asked = _read(value)
-        if asked is None:
-            decisions[(partition, offset),] = ["dead"]
-        elif "deadline" in asked and datetime.fromisoformat(asked["deadline"]) <= now:
-            decisions[(partition, offset),] = ["expired"]
-        else:
-            requests[asked["tenant"], asked["user_id"], asked["idempotency_key"]].append(((partition, offset), asked))
-    for (tenant, user, key), asks in requests.items():
-        asks.sort(key=lambda ask: ask[0])
-        first = asks[0][1]
-        verdict, channels = _decide(first, people.get((tenant, user)))
-        outputs |= {(user, key, channel) for channel in channels}
-        ends = [verdict] + ["duplicate" if ask == first else "dead" for _, ask in asks[1:]]
-        if len({partition for (partition, _), _ in asks}) == 1:
-            decisions |= {(place,): [end] for (place, _), end in zip(asks, ends, strict=True)}
-        else:
-            decisions[tuple(place for place, _ in asks)] = sorted(ends)
-    return outputs, decisions
+    records: Iterable[Record], people: People, decided: Mapping[str, float]
+) -> tuple[dict[str, Wanted], set[Place]]:
+    """What is wanted of each notification id, and the places of the records that can only be dead letters.
+
+    `decided` is when (epoch seconds) each id was decided for the last time, which bounds what could be known by then.
+    """
+    asked: dict[str, list[Ask]] = defaultdict(list)
+    dead: set[Place] = set()
+    for record in records:
+        body = _read(record)
+        if body is None:
+            dead.add(record.place)
+            continue
+        given = body.get("deadline")
+        due = datetime.fromisoformat(given).timestamp() if given else record.appended + DEADLINES_S[body["class"]]
+        asked[_id(body)].append(Ask(record.place, record.appended, due, body))
+    return {id_: _wanted(id_, asks, people, decided.get(id_, float("inf"))) for id_, asks in asked.items()}, dead
 
 
-def _read(value: bytes | None) -> dict[str, Any] | None:
+def _wanted(id_: str, asks: list[Ask], people: People, until: float) -> Wanted:
+    asks.sort(key=lambda ask: ask.place)
+    body = asks[0].body
+    user = (body["tenant"], body["user_id"])
+    in_time = [ask.appended for ask in asks if ask.deadline > ask.appended]
+    # Clocks of two processes: what was decided within a second may have been decided before.
+    until = max(until, *(ask.appended for ask in asks)) + 1.0
+    plans = {_plan(body, version) for version in people.heeded(user, min(in_time), until)} if in_time else set()
+    return Wanted(id_, user, tuple(asks), frozenset(plans), until)
+
+
+def _read(record: Record) -> dict[str, Any] | None:
     try:
-        asked = json.loads(value or b"")
+        body = json.loads(record.value or b"")
     except ValueError:
         return None
-    if not isinstance(asked, dict) or asked.get("schema", 1) > 1 or asked.get("class") not in HIGH:
+    if not isinstance(body, dict) or body.get("schema", 1) > 1:
         return None
-    channels = asked.get("channels")
+    if LANES.get(body.get("class", "")) != record.place[0].rpartition(".")[2]:
+        return None
+    channels = body.get("channels")
     named = channels if isinstance(channels, list) else [channels]
-    if "template_id" not in asked or not named or not set(named) <= {"best", *DEFAULT_ORDER}:
+    if "template_id" not in body or not named or not set(named) <= {"best", *DEFAULT_ORDER}:
         return None
-    asked.pop("produced_at", None)
-    return asked
+    return body
 
 
-def _decide(asked: dict[str, Any], person: dict[str, Any] | None) -> tuple[str, list[str]]:
-    if person is None:
-        return "held", []
-    order = [*person.get("preferred", []), *DEFAULT_ORDER]
-    refused = [(choice["channel"], choice["category"]) for choice in person["opt_outs"] if choice.get("out", True)]
-    numbers: dict[str, int] = defaultdict(int)
-    for address in person["addresses"]:
+def _param(params: Mapping[str, Any], name: re.Match[str]) -> str:
+    return str(params[name[1]])
+
+
+def _request(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked for, without the producer's clock."""
+    return {name: value for name, value in body.items() if name != "produced_at"}
+
+
+def _id(body: Mapping[str, Any]) -> str:
+    return str(uuid.uuid5(NAMESPACE, "\x1f".join((
+        body["tenant"], LANES[body["class"]], body["user_id"], body["idempotency_key"],
+    ))))  # fmt: skip
+
+
+def _plan(body: Mapping[str, Any], version: Version | None) -> Plan:
+    if version is None:
+        return "held", frozenset()
+    order = [*version.person.get("preferred", []), *DEFAULT_ORDER]
+    found: dict[str, list[str]] = defaultdict(list)
+    for address in version.person["addresses"]:
         channel = address["channel"]
-        out = any(where in (channel, "*") and what in (asked["category"], "*") for where, what in refused)
-        if address.get("verified", True) and not out:
-            numbers[channel] = numbers[channel] + 1 if channel == "push" else 1
-    if asked["channels"] == "best":
-        chosen = sorted(numbers, key=order.index)[:1]
-    else:
-        chosen = [channel for channel in numbers if channel in asked["channels"]]
-    return (f"routed:{sum(numbers[channel] for channel in chosen)}" if chosen else "suppressed"), chosen
+        if address.get("verified", True) and not version.refuses(channel, body["category"]):
+            found[channel].append(address["address"])
+    wish = body["channels"]
+    chosen = sorted(found, key=order.index)[:1] if wish == "best" else [channel for channel in found if channel in wish]
+    reached = {channel: found[channel] if channel == "push" else found[channel][:1] for channel in chosen}
+    targets = frozenset((channel, address) for channel, addresses in reached.items() for address in addresses)
+    return (f"routed:{len(targets)}", targets) if targets else ("suppressed", targets)

@@ -14,8 +14,9 @@ import sys
 import time
 from typing import Any
 
-from audit import audit, examples
+from audit import examples
 from harness import Rig, log, option
+from route_audit import audit
 from traffic import Upstream, events, write_preferences
 from victims import ChaosError, Worker
 

@@ -10,8 +10,9 @@ import sys
 import time
 from typing import Any
 
-from audit import Audit, audit, report
+from audit import Audit, report
 from harness import Rig, log, option
+from route_audit import audit
 from traffic import Upstream, events, write_preferences
 
 SIZES = (1, 2, 4, 2, 1)

@@ -30,6 +30,12 @@ def run(script: str, **options: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(180)
+def test_the_audit_sees_every_planted_fault_and_nothing_where_there_is_none() -> None:
+    found = run("selftest.py", SECONDS="4", TOGETHER="1")
+    assert len(found["red"]) == 3
+
+
+@pytest.mark.timeout(180)
 def test_two_routing_workers_under_kill_and_restart_lose_nothing_and_let_no_repeat_through() -> None:
     (seed,) = run("route.py", SEED="1", EVENTS="20000", FAULTS="4")["seeds"]
     assert seed["inputs"] == 20_000

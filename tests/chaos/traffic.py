@@ -1,9 +1,11 @@
-"""What upstream sends in a routing run: mostly sound requests, and the seven things that go wrong with them."""
+"""What upstream sends: mostly sound requests, and the seven things that go wrong with them."""
 
+import itertools
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 
@@ -14,14 +16,16 @@ from victims import ChaosError
 TENANT = "acme"
 TOPIC = "notifications.high"
 PAST = "2020-01-01T00:00:00+00:00"
+HIGH = {"otp": 1.0, "transactional": 1.0, "billing": 1.0}
+"""The classes of a run of the high lane alone, each with its weight."""
 _MEMORY = 20_000
 Written = tuple[str, bytes, bytes | None, int]
 """Topic, key, value, and the partition the producer chooses (-1: by the key)."""
 
 
-def user(number: int) -> str:
-    """A user's id."""
-    return f"user-{number}"
+def user(number: int, seed: int | None = None) -> str:
+    """A user's id. Those of a seed are its own, so that several can follow one another on one stack."""
+    return f"user-{number}" if seed is None else f"user-{seed}-{number}"
 
 
 def preferences(seed: int, users: int) -> Iterator[dict[str, Any]]:
@@ -35,7 +39,7 @@ def preferences(seed: int, users: int) -> Iterator[dict[str, Any]]:
         addresses += [{"channel": "push", "address": f"device-{number}-{device}"} for device in range(devices)]
         if draw.random() < 0.1:
             addresses[0] |= {"verified": False}
-        person: dict[str, Any] = {"tenant": TENANT, "user_id": user(number), "version": 1, "addresses": addresses}
+        person: dict[str, Any] = {"tenant": TENANT, "user_id": user(number, seed), "version": 1, "addresses": addresses}
         person["opt_outs"] = []
         if draw.random() < 0.3:
             person["preferred"] = draw.sample(("sms", "email", "push"), 2)
@@ -55,8 +59,16 @@ def write_people(producer: Producer, users: int) -> None:
     _flush(producer)
 
 
-def events(seed: int, count: int, users: int) -> Iterator[Written]:
-    """`count` records: 5 % repeats, 1 % misplaced, 1 % expired, 0.5 % of unknown users, 0.3 % broken, 0.2 % conflicts.
+def events(
+    seed: int,
+    count: int | None,
+    users: int,
+    classes: Mapping[str, float] = HIGH,
+    due: Callable[[int], float] | None = None,
+) -> Iterator[Written]:
+    """`count` records (None: without end): 5 % repeats, 1 % misplaced, 1 % expired, 0.5 % of unknown users, 0.3 %
+    broken, 0.2 % conflicts. With `due`, which gives the epoch seconds of a record, a fifth of the OTPs has a deadline
+    of 2 to 6 s.
 
     Only fresh requests are misplaced, and none that is in conflict: which of two unlike bodies comes first must not
     depend on the way of the first.
@@ -64,7 +76,7 @@ def events(seed: int, count: int, users: int) -> Iterator[Written]:
     draw = random.Random(f"{seed}:events")
     straight: list[dict[str, Any]] = []
     astray: list[dict[str, Any]] = []
-    for number in range(count):
+    for number in itertools.count() if count is None else range(count):
         lot = draw.random()
         if straight and lot < 0.052:
             asked = draw.choice(draw.choice((straight, straight, straight, astray)) or straight)
@@ -72,11 +84,13 @@ def events(seed: int, count: int, users: int) -> Iterator[Written]:
                 asked = (asked if "astray" not in asked["params"] else straight[0]) | {"params": {"code": "other"}}
             yield _written(asked, number)
             continue
-        asked = _request(draw, seed, number, users)
+        asked = _request(draw, seed, number, users, classes)
+        if due is not None and asked["class"] == "otp" and draw.random() < 0.2:
+            asked["deadline"] = datetime.fromtimestamp(due(number) + draw.uniform(2, 6), UTC).isoformat()
         if lot < 0.055:
-            yield TOPIC, asked["user_id"].encode(), _broken(draw, asked), -1
+            yield _topic(asked), asked["user_id"].encode(), _broken(draw, asked), -1
         elif lot < 0.06:
-            yield _written(asked | {"user_id": f"nobody-{number}"}, number)
+            yield _written(asked | {"user_id": f"nobody-{seed}-{number}"}, number)
         elif lot < 0.07:
             yield _written(asked | {"deadline": PAST}, number)
         elif lot < 0.08:
@@ -88,32 +102,50 @@ def events(seed: int, count: int, users: int) -> Iterator[Written]:
             yield _written(asked, number)
 
 
-def _request(draw: random.Random, seed: int, number: int, users: int) -> dict[str, Any]:
+def plain_events(seed: int, users: int, classes: Mapping[str, float] = HIGH) -> Iterator[Written]:
+    """Sound requests without end, each twentieth of them a repeat."""
+    draw = random.Random(f"{seed}:events")
+    memory: list[dict[str, Any]] = []
+    for number in itertools.count():
+        if memory and draw.random() < 0.05:
+            yield _written(draw.choice(memory), number)
+        else:
+            asked = _request(draw, seed, number, users, classes)
+            _remember(memory, asked, draw)
+            yield _written(asked, number)
+
+
+def _request(draw: random.Random, seed: int, number: int, users: int, classes: Mapping[str, float]) -> dict[str, Any]:
     return {
         "tenant": TENANT,
         "idempotency_key": f"{seed}-{number}",
-        "user_id": user(draw.randrange(users)),
+        "user_id": user(draw.randrange(users), seed),
         "channels": draw.choice(("best", "sms", "email", ["sms", "email"], ["push", "email"])),
         "category": draw.choice(("news", "orders", "login")),
-        "class": draw.choice(("otp", "transactional", "billing")),
+        "class": draw.choices(list(classes), list(classes.values()))[0],
         "template_id": "code",
         "params": {"code": str(draw.randrange(1_000_000))},
     }
 
 
+def _topic(asked: dict[str, Any]) -> str:
+    return "notifications.low" if asked["class"] == "marketing" else TOPIC
+
+
 def _written(asked: dict[str, Any], number: int, partition: int = -1) -> Written:
     """The record as it leaves its producer, whose clock goes into it."""
     body = asked | {"produced_at": f"2026-01-01T00:00:{number % 60:02d}+00:00"}
-    return TOPIC, asked["user_id"].encode(), json.dumps(body).encode(), partition
+    return _topic(asked), asked["user_id"].encode(), json.dumps(body).encode(), partition
 
 
 def _broken(draw: random.Random, asked: dict[str, Any]) -> bytes | None:
+    stray = "otp" if asked["class"] == "marketing" else "marketing"
     return draw.choice((
         None,
         b"{",
         b"\xff\xfe",
         json.dumps(asked | {"schema": 2}).encode(),
-        json.dumps(asked | {"class": "marketing"}).encode(),
+        json.dumps(asked | {"class": stray}).encode(),
         json.dumps(asked | {"channels": "pigeon"}).encode(),
         json.dumps(asked | {"channels": []}).encode(),
         json.dumps({name: value for name, value in asked.items() if name != "template_id"}).encode(),

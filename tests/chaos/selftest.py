@@ -1,0 +1,132 @@
+"""The audit of the pipeline, audited: each planted fault must turn it red where it should, and nothing else may.
+
+    make chaos-selftest [SECONDS=8] [RATE=150] [ONE_IN=200] [TOGETHER=1]
+
+One stack; a load without any plant, which must be green, then one for each plant. TOGETHER plants those that show in
+different places at once. A JSON summary is the last line on stdout; exit code 1 if any plant went unseen, or was seen
+as something else.
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+from audit import Audit, examples
+from harness import Rig, log, option
+from hurts import Hurt
+from ledgers import CHANNELS
+from pipeline_audit import audit
+from victims import ChaosError
+
+SEEN = {
+    "drop": {"undecided", "lost"},
+    "double": {"one_attempt_called_twice", "repeats_unexplained", "repeats_unflagged", "repeats_forbidden"},
+    "swap": {"wrong_body"},
+    "skip_status": {"not_ended", "attempts_untold", "called_but_not_ended_so"},
+    "commit_early": {"not_ended", "attempts_untold", "called_but_not_ended_so"},
+}
+"""The checks that each plant turns red."""
+KILLED = {"commit_early"}
+"""Plants that do no harm until a worker is killed."""
+FLOWS = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "retry")
+CALL_MS = 400
+USERS = 300
+DRAIN_S = 60.0
+
+
+@dataclass(slots=True)
+class Phase:
+    """A load under some plants, and the checks that turned red in it."""
+
+    plants: list[str]
+    wanted: set[str]
+    found: set[str]
+
+    @property
+    def right(self) -> bool:
+        """Whether the audit saw what was planted, all of it and nothing else."""
+        return self.found == self.wanted
+
+
+class Selftest:
+    """Phases on one stack. The audit of each is of all so far, so what counts is what grew."""
+
+    def __init__(self, rig: Rig, seconds: int, rate: int) -> None:
+        self._rig, self._seconds, self._rate = rig, seconds, rate
+        self._seed = 0
+        self._hurts: list[Hurt] = []
+        self._before: dict[str, int] = {}
+        rig.worker("high", *(f"{flow}.high" for flow in FLOWS))
+        rig.worker("rest", *(f"{flow}.low" for flow in FLOWS), "record")
+
+    def run(self, plants: list[str]) -> Phase:
+        """One phase. Raises ChaosError."""
+        self._seed += 1
+        for worker in self._rig.workers:
+            if worker.plants != plants:
+                worker.terminate()
+                worker.plants = plants
+                worker.start()
+        for worker in self._rig.workers:
+            worker.wait_ready()
+        load = self._rig.load(seed=self._seed, rate=self._rate, seconds=self._seconds, users=USERS, plain=bool(plants))
+        load.wait_ready()
+        if KILLED & set(plants):
+            self._kill_later()
+        load.wait(self._seconds + DRAIN_S)
+        self._rig.drain([flow for worker in self._rig.workers for flow in worker.flows], DRAIN_S)
+        result = audit(self._rig, load.ledger, hurts=self._hurts)
+        phase = Phase(plants, {check for name in plants for check in SEEN[name]}, self._grown(result))
+        log(f"{' + '.join(plants) or 'no plant'}: {sorted(phase.found) or 'green'}")
+        if not phase.right:
+            log(examples(result))
+        return phase
+
+    def _kill_later(self) -> None:
+        """Kill the worker that sends, half-way, and start it again."""
+        time.sleep(self._seconds / 2)
+        worker = self._rig.workers[0]
+        self._hurts.append(Hurt(time.time(), "kill", worker.name))
+        worker.kill()
+        worker.start()
+
+    def _grown(self, result: Audit) -> set[str]:
+        counts = {name: result.figures[name] for name in result.faults}
+        grown = {name for name, count in counts.items() if count > self._before.get(name, 0)}
+        self._before = counts
+        return grown
+
+
+def run(seconds: int, rate: int, one_in: int, *, together: bool) -> list[Phase]:
+    """Every phase."""
+    os.environ["CHAOS_ONE_IN"] = str(one_in)
+    quiet = [name for name in SEEN if name not in KILLED]
+    phases = [[], *([quiet] if together else ([name] for name in quiet)), *([name] for name in KILLED)]
+    with Rig(("kafka", "s3", "sandbox", "dynamodb")) as rig:
+        rig.behave(CALL_MS)
+        selftest = Selftest(rig, seconds, rate)
+        return [selftest.run(plants) for plants in phases]
+
+
+def main() -> int:
+    """All phases; returns the exit code."""
+    try:
+        phases = run(
+            option("SECONDS", 8), option("RATE", 150), option("ONE_IN", 200), together=bool(option("TOGETHER", 0))
+        )
+    except ChaosError as error:
+        sys.stdout.write(json.dumps({"faults": ["aborted"], "why": str(error)}) + "\n")
+        return 1
+    wrong = [phase for phase in phases if not phase.right]
+    for phase in wrong:
+        name = " + ".join(phase.plants) or "no plant"
+        sys.stdout.write(f"{name}: red should be {sorted(phase.wanted)}, red was {sorted(phase.found)}\n")
+    seen = {" + ".join(phase.plants) or "no plant": sorted(phase.found) for phase in phases}
+    sys.stdout.write(json.dumps({"red": seen, "faults": [" + ".join(phase.plants) for phase in wrong]}) + "\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Whether both sums close, stage by stage: every input record has one decision, every delivery one end.
+
+Each fault names the topic and partition it was found at, which tells between which stages something went missing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+import oracle
+from audit import Audit
+from case import Case, Delivery, decision, is_unclear, targets
+from ledgers import Place, Told
+
+WAIT_S = 66.0
+"""The longest wait before a further attempt: what would come after the deadline expires so much earlier."""
+_STEPS_WITH_ATTEMPT = ("sent", "unknown", "dead", "expired", "suppressed", "retrying")
+
+
+def check(case: Case, result: Audit) -> None:
+    """Every sum."""
+    check_routing(case, result)
+    if case.waiting:
+        _attempts(case, result)
+    _ends(case, result)
+
+
+def check_routing(case: Case, result: Audit) -> None:
+    """The sums up to the channels' topics."""
+    _inputs(case, result)
+    _decisions(case, result)
+    if case.waiting:
+        _handed_on(case, result)
+
+
+def _inputs(case: Case, result: Audit) -> None:
+    """The first sum: a decision for every record of an input topic, none for anything else."""
+    lying = {(*place, offset) for place, end in case.ledgers.ends.items() for offset in range(end)}
+    accepted = {
+        (entry.topic, entry.partition, entry.offset)
+        for entry in case.ledgers.accepted
+        if entry.kind == "request" and entry.result == "ok"
+    }
+    decided = set(case.decisions)
+    result.figures["decisions"] = len(decided)
+    result.figures["decided_again"] = sum(len(tolds) - 1 for tolds in case.decisions.values())
+    result.figures["stages"] = {
+        topic: {"in": sum(place[0] == topic for place in lying), "decided": sum(place[0] == topic for place in decided)}
+        for topic in sorted({topic for topic, _ in case.ledgers.ends})
+    }
+    result.expect_none("accepted_but_not_in_the_log", accepted - lying)
+    result.expect_none("undecided", sorted(lying - decided))
+    result.expect_none("decided_unasked", sorted(decided - lying))
+
+
+def _decisions(case: Case, result: Audit) -> None:
+    """Each decision is one the oracle knows to be right, and the same whenever it was told again."""
+    last = {place: max(tolds, key=lambda told: told.at_ms) for place, tolds in case.decisions.items()}
+    otherwise: list[object] = [(place, decision(last[place])) for place in case.dead if _not_dead(last.get(place))]
+    twice: list[object] = []
+    for wanted in case.wanted.values():
+        places = [ask.place for ask in wanted.asks if ask.place in last]
+        found = {place: decision(last[place]) for place in places if not _stage_failed(case, last[place])}
+        if len(found) == len(wanted.asks) and not wanted.fits(found):
+            otherwise.append((wanted.id, found, sorted(name for name, _ in wanted.plans)))
+        if wanted.certain and len({place[:2] for place in places}) == 1:
+            twice += [(place, told) for place in places if len(told := _told_ways(case, place, wanted)) > 1]
+    returned = {told.id: told for place, told in last.items() if place[0].startswith("returns.")}
+    held = {id_ for id_, tolds in case.decided.items() if any(told.step == "held" for told in tolds)}
+    result.expect_none("decided_otherwise", otherwise)
+    result.expect_none("decided_twice", twice)
+    result.expect_none("held_for_ever", (id_ for id_ in held if case.answered(id_) == "held"))
+    result.expect_none("returned_unasked", set(returned) - held)
+
+
+def _not_dead(told: Told | None) -> bool:
+    return told is not None and told.step != "dead"
+
+
+def _stage_failed(case: Case, told: Told) -> bool:
+    """Whether a record was buried by a fault that strikes the stages themselves."""
+    return told.reason == "stage_failed" and case.hurts.on(told.at_ms / 1000, told.at_ms / 1000) is not None
+
+
+def _told_ways(case: Case, place: Place, wanted: oracle.Wanted) -> set[str]:
+    """The decisions told of a place; that a replay found its deadline past is no second one."""
+    found = {decision(told) for told in case.decisions[place]}
+    return found - {"expired"} if wanted.deadline <= wanted.until else found
+
+
+def _handed_on(case: Case, result: Audit) -> None:
+    """What route says it handed on lies on the channels' topics, and nothing else does."""
+    unwritten: list[object] = []
+    unasked = [delivery for delivery in case.waiting if delivery[0] not in case.wanted]
+    written: dict[str, set[Delivery]] = defaultdict(set)
+    for delivery in case.waiting:
+        written[delivery[0]].add(delivery)
+    for id_, wanted in case.wanted.items():
+        answer, may_be = case.answered(id_), targets(wanted)
+        unasked += written[id_] - may_be
+        if answer.startswith("routed:") and len(written[id_] & may_be) < int(answer.removeprefix("routed:")):
+            unwritten.append((wanted.asks[0].place[:2], id_, answer, len(written[id_])))
+    result.expect_none("routed_but_not_written", unwritten)
+    result.expect_none("written_unasked", unasked)
+
+
+def _attempts(case: Case, result: Audit) -> None:
+    """Every attempt that was asked for is told of, and every retry that was told of is asked for."""
+    untold: list[object] = []
+    retries_lost: list[object] = []
+    attempts: Counter[str] = Counter()
+    handled: Counter[str] = Counter()
+    for delivery, records in case.waiting.items():
+        told = {(status.attempt, status.step) for status in case.moves.get(delivery, ())}
+        known = {attempt for attempt, step in told if step in _STEPS_WITH_ATTEMPT}
+        lying = {record.attempt: record.place for record in records}
+        for attempt, place in lying.items():
+            attempts[place[0]] += 1
+            handled[place[0]] += attempt in known or (0, "dead") in told
+            if attempt not in known and (0, "dead") not in told:
+                untold.append((place[:2], delivery, attempt))
+        retries_lost += [
+            (lying.get(attempt, ("?", -1))[:2], delivery, attempt)
+            for attempt, step in told
+            if step == "retrying" and attempt + 1 not in lying
+        ]
+    result.figures["stages"] |= {topic: {"in": attempts[topic], "told": handled[topic]} for topic in sorted(attempts)}
+    result.expect_none("attempts_untold", untold)
+    result.expect_none("retries_lost", retries_lost)
+
+
+def _ends(case: Case, result: Audit) -> None:
+    """The second sum: an end for each delivery that was decided, and one that has a cause."""
+    ended: dict[str, set[Delivery]] = defaultdict(set)
+    for delivery in case.moves:
+        if case.ends(delivery):
+            ended[delivery[0]].add(delivery)
+    short: list[object] = []
+    unasked: list[object] = []
+    for id_, wanted in case.wanted.items():
+        answer, found = case.answered(id_), ended[id_]
+        if answer.startswith("routed:") and len(found) < int(answer.removeprefix("routed:")):
+            short.append((wanted.asks[0].place[:2], id_, answer, len(found)))
+        unasked += [(id_, delivery) for delivery in found - targets(wanted)]
+    unasked += [delivery for id_ in set(ended) - set(case.wanted) for delivery in ended[id_]]
+    result.figures["ends"] = dict(Counter(end for delivery in case.moves for end in case.ends(delivery)))
+    result.expect_none("not_ended", short)
+    result.expect_none("ended_unasked", unasked)
+    result.expect_none("ended_twice", ((d, sorted(found)) for d in case.moves if len(found := case.ends(d)) > 1))
+    result.expect_none("ended_without_cause", _causeless(case))
+
+
+def _causeless(case: Case) -> Iterator[object]:
+    """Ends that are no call's success, and why they should not be."""
+    refused = {call.to_hash for call in case.ledgers.calls if not call.accepted}
+    for delivery, tolds in case.moves.items():
+        wanted = case.wanted.get(delivery[0])
+        for told in tolds:
+            if wanted is not None and not _has_cause(case, wanted, delivery, told, refused):
+                yield told.step, told.reason, delivery
+
+
+def _has_cause(case: Case, wanted: oracle.Wanted, delivery: Delivery, told: Told, refused: set[str]) -> bool:
+    at, since, to_hash = told.at_ms / 1000, min(ask.appended for ask in wanted.asks), delivery[2]
+    if told.step == "expired":
+        return at >= wanted.deadline - WAIT_S
+    if told.step == "suppressed":
+        opted_out = case.people.may_refuse(wanted.user, delivery[1], str(wanted.body["category"]), since, at + 1.0)
+        return to_hash in refused or (told.reason == "opted_out" and opted_out)
+    calls = case.calls.get(delivery, [])
+    if told.step == "dead":
+        return any(not call.accepted for call in calls) or case.hurts.on(since, at) is not None
+    if told.step == "unknown":
+        return any(is_unclear(call, wanted.deadline) for call in calls) or case.hurts.on(since, at) is not None
+    return True
