@@ -1,0 +1,147 @@
+"""Results as runs leave them, made by hand: `.carillon/{bench,chaos}` of figures that a test can tell."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+ABOUT: dict[str, Any] = {
+    "command": "run.py EVENTS=1000",
+    "began": "2026-01-02T03:04:05Z",
+    "took_s": 61.5,
+    "machine": {"cores": 2, "cpu": "Some CPU", "memory_gb": 24, "kernel": "6.1"},
+    "versions": {"python": "3.11.7", "kafka-server": "4.4.0"},
+    "load_before": 0.5,
+    "load_after": 1.75,
+}
+PEERS = {"carillon": 11.5, "plain lean": 9.5, "streams like": 24.5, "quix like": 80.25, "faust stock": 311.0}
+
+
+def leave(folder: Path) -> None:
+    """Every result there is."""
+    for number in (1, 2):
+        put(folder, f"chaos/seed-{number}", seed(number))
+    put(folder, "chaos/selftest", ABOUT | {"red": {"no plant": [], "drop": ["lost", "undecided"]}, "faults": []})
+    put(folder, "chaos/stock", ABOUT | {"accepted": 5000, "lost": 417, "repeats": {}, "faults": ["lost"]})
+    put(folder, "bench/peers", ABOUT | {"events": 40000, "users": 8000, "runs": 2, "peers": _backlog()})
+    put(folder, "bench/kills", ABOUT | {"kills": 12, "rate": 4000, "seed": 1, "peers": _kills()})
+    put(folder, "bench/steady", ABOUT | {"peers": {name: _rates(us) for name, us in PEERS.items()}})
+    put(folder, "bench/latency", ABOUT | {"rates": _rates(11.5)})
+    put(folder, "bench/pipeline", ABOUT | _pipeline())
+
+
+def put(folder: Path, name: str, result: dict[str, Any]) -> None:
+    """Leave one result."""
+    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result))
+
+
+def seed(number: int, **other: object) -> dict[str, Any]:
+    """A minute with a kill, a restart of all, a broker's death and a pair, each of which delays what was due then."""
+    struck = [
+        _strike(["kill"], 5.0, 5.0, 10.0, 4.0 + number),
+        _strike(["rolling_restart"], 18.0, 22.5, 3.0, 0.5),
+        _strike(["broker_kill"], 32.0, 35.0, 15.0, 5.0),
+        _strike(["kill", "provider_outage"], 50.0, 54.0, 10.0, 1.0),
+    ]
+    return ABOUT | {
+        "seed": number,
+        "struck": struck,
+        "late": [],
+        "deaths": [],
+        "accepted": 1234,
+        "accepted_perhaps": 3,
+        "calls": 1500,
+        "lost": 0,
+        "repeats": {"unknown outcome": 4, "crash window": 7, "repeat by the producer": 0, "unexplained": 0},
+        "repeats_per_hurt_at_most": 5 + number,
+        "repeats_unexplained": 0,
+        "drained_s": 3.5,
+        "faults": [],
+        "seconds": [_second(second, struck) for second in range(64)],
+        "resident_mib": {"high-a": [120] * 64},
+        **other,
+    }
+
+
+def _strike(faults: list[str], struck_s: float, healed_s: float, recovers_s: float, after_s: float) -> dict[str, Any]:
+    times = {"struck_s": struck_s, "healed_s": healed_s, "recovers_s": recovers_s, "recovered_s": after_s}
+    return {"faults": faults} | times
+
+
+def _second(second: int, struck: list[dict[str, Any]]) -> dict[str, float]:
+    wait = 30.0 + 5 * math.sin(second)
+    for strike in struck:
+        left = strike["healed_s"] + strike["recovered_s"] - second
+        if strike["struck_s"] <= second and left > 0:
+            wait = max(wait, left * 1000)
+    loaded = second < 60
+    return {
+        "second": second,
+        "due": 100 if loaded else 0,
+        "called": 140 if wait < 1000 else 20,
+        "p50_ms": wait / 2 if loaded else 0.0,
+        "p99_ms": wait if loaded else 0.0,
+    }
+
+
+def _backlog() -> dict[str, list[dict[str, float]]]:
+    return {
+        name: [
+            {
+                "cpu_us": us * factor,
+                "steady_us": us * 0.9,
+                "wall_per_s": 1e6 / us,
+                "rss_mb": 150.0,
+                "again": 0,
+                "lost": 0,
+                "recovery_s": 1 + us / 30 * factor,
+            }
+            for factor in (1.0, 1.25)
+        ]
+        for name, us in PEERS.items()
+    }
+
+
+def _kills() -> list[dict[str, Any]]:
+    harm = {"wrong": 0, "written_again": 9, "back_s": 2.5, "back_s_range": [2.25, 3.0], "trouble": ""}
+    told = {"events": 99999, "kills": 12, "deliveries": 75000}
+    rows = [
+        {"peer": name, **told, "lost": lost, "twice": lost * 3, "let_through": lost // 2, **harm}
+        for name, lost in zip(PEERS, (0, 1203, 0, 55, 8117), strict=True)
+    ]
+    return [*rows, {"peer": "bytewax like", "trouble": "not back within 60 s of kill 3"}]
+
+
+def _rates(us: float) -> list[dict[str, float]]:
+    return [
+        {
+            "rate": rate,
+            "p50_ms": 5.0 + us / 40,
+            "p99_ms": 12.0 + us / 4,
+            "p999_ms": 30.0 + us,
+            "max_ms": 90.0 + us,
+            "worker_us": us * 2 + 20000 / rate,
+            "broker_us": 10 + 30000 / rate,
+        }
+        for rate in (500, 2000, 5000)
+    ]
+
+
+def _pipeline() -> dict[str, Any]:
+    return {
+        "sustained_per_s": 2750,
+        "at_rate": 1925,
+        "p50_ms": 41.5,
+        "p99_ms": 83.5,
+        "p999_ms": 120.5,
+        "max_ms": 151.5,
+        "calls": 100000,
+        "lost": 0,
+        "called_twice": 0,
+        "statuses_drained_s": 1.5,
+        "generator_late_ms": 2.5,
+        "cpu_us": {"high": 190, "low": 130, "kafka": 150},
+        "sums_close": True,
+    }

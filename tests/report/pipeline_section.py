@@ -1,0 +1,86 @@
+"""The page's part on the whole pipeline: what it sustains, and how long a call takes to be made."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tests.report.gallery import BLUE, GREEN, GREY, ORANGE, Gallery, headline
+from tests.report.markdown import table
+from tests.report.results import Result, Results
+
+PIPELINE, LATENCY = "make bench-pipeline", "make bench-latency"
+_SHARES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
+_FIGURES = {
+    "sustained_per_s": "sustained, notifications/s (0: not searched)",
+    "at_rate": "measured at, notifications/s",
+    "p50_ms": "due to call, p50, ms",
+    "p99_ms": "p99, ms",
+    "p999_ms": "p99.9, ms",
+    "max_ms": "longest, ms",
+    "calls": "calls",
+    "lost": "lost",
+    "called_twice": "called twice",
+    "statuses_drained_s": "statuses drained after the load, s",
+    "generator_late_ms": "generator late at most, ms",
+    "sums_close": "both sums close",
+}
+
+
+def section(results: Results, gallery: Gallery) -> list[str]:
+    """Its paragraphs."""
+    whole, stage = results.get("bench/pipeline"), results.get("bench/latency")
+    alt = "Latency distributions"
+    parts = [
+        "## The whole pipeline",
+        "Broker, DynamoDB Local, S3, sandbox, generator and workers share the machine. The load is open: an event's "
+        "wait counts from when it was due, so a stall of the generator is charged too.",
+    ]
+    if whole is None and stage is None:
+        parts.append(gallery.leave_empty("latency", alt, f"{PIPELINE} && {LATENCY}"))
+    else:
+        parts.append(gallery.hang("latency", alt, lambda figure: distributions(figure, whole, stage)))
+    parts.append(_pipeline(whole))
+    return [*parts, _stage(stage)]
+
+
+def distributions(figure: Figure, whole: Result | None, stage: Result | None) -> None:
+    """Latency by share of events, the slow end drawn out."""
+    axes = figure.subplots()
+    if whole is not None:
+        _line(axes, whole, ORANGE, f"due to provider call, whole pipeline at {whole['at_rate']:,}/s")
+    for row, colour in zip(stage["rates"] if stage else [], (BLUE, GREEN, GREY), strict=False):
+        _line(axes, row, colour, f"added by routing alone at {row['rate']:,}/s")
+    axes.set_xscale("logit")
+    axes.set_xticks(list(_SHARES.values()), ["50 %", "90 %", "99 %", "99.9 %"])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("share of events that were as fast or faster")
+    axes.set_ylabel("ms")
+    axes.legend(loc="upper left")
+    told = "What routing adds to an event's way"
+    if whole is not None:
+        half, most = (f"{whole[name]:,.0f} ms" for name in ("p50_ms", "p99_ms"))
+        told = f"From due to the provider's call: half within {half}, 99 % within {most}"
+    headline(figure, told)
+
+
+def _line(axes: Axes, row: Result, colour: str, label: str) -> None:
+    points = row.get("distribution") or [(share, row[name]) for name, share in _SHARES.items() if name in row]
+    axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, label=label)
+
+
+def _pipeline(found: Result | None) -> str:
+    if found is None:
+        return f"Not measured: `{PIPELINE}` has left nothing."
+    rows = [(what, found.get(name)) for name, what in _FIGURES.items()]
+    costs = sorted(found.get("cpu_us", {}).items(), key=lambda item: -item[1])
+    told = table(("process", "CPU us/notification"), [*costs, ("all", sum(us for _, us in costs))])
+    return f"{table(('whole pipeline', 'figure'), rows)}\n\n{told}"
+
+
+def _stage(found: Result | None) -> str:
+    if found is None:
+        return f"Routing alone at a steady rate: not measured, `{LATENCY}` has left nothing."
+    fields = ("rate", "p50_ms", "p99_ms", "p999_ms", "max_ms", "worker_us", "broker_us")
+    rows = [("routing alone", *(row.get(field) for field in fields)) for row in found["rates"]]
+    titles = ("", "events/s", "p50, ms", "p99, ms", "p99.9, ms", "longest, ms", "worker us/event", "broker us/event")
+    return table(titles, rows)

@@ -1,0 +1,137 @@
+"""The page and its pictures, drawn from results made by hand."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.report import handmade, page
+from tests.report.gallery import REPOSITORY
+from tests.report.results import read, take_over
+
+FULL = "full"
+
+
+def draw(left: Path, folder: Path) -> str:
+    """Take over, draw, and give the page."""
+    take_over(left, folder / "results")
+    page.write(read(folder / "results"), folder, " 1 a router is killed\n")
+    return (folder / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a page drawn from all results."""
+    folder = tmp_path_factory.mktemp("evidence")
+    handmade.leave(folder / "left")
+    draw(folder / "left", folder)
+    return folder
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The rows of all tables that begin with a cell."""
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [row for row in found if row[0] == first]
+
+
+def pictures(text: str) -> list[str]:
+    return re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
+
+
+def words(picture: Path) -> str:
+    return " ".join(ElementTree.parse(picture).getroot().itertext())
+
+
+def test_the_page_shows_every_picture_that_was_drawn_and_no_other(drawn: Path) -> None:
+    shown = pictures((drawn / "README.md").read_text())
+    assert len(shown) == len(set(shown)) == 9
+    assert {drawn / name for name in shown} == set((drawn / "pictures").iterdir())
+
+
+def test_figures_on_the_page_are_those_of_the_results(drawn: Path) -> None:
+    text = (drawn / "README.md").read_text()
+    assert rows(text, "accepted") == [["accepted", "2,468"], ["accepted", "5,000"]]
+    assert rows(text, "**lost**") == [["**lost**", "0"]]
+    assert rows(text, "strikes") == [["strikes", "8"]]
+    assert rows(text, "most repeats after one fault") == [["most repeats after one fault", "7"]]
+    assert rows(text, "kill") == [["kill", "4", "2", "5.5 [5 to 6]", "10", "0"]]
+    backlog, kills = (row for row in rows(text, "Carillon") if len(row) > 7)
+    assert backlog[1:3] == ["12.9 [11.5 to 14.4]", "10.3"]
+    assert kills == ["Carillon", "99,999", "12", "75,000", "0", "0", "0", "0", "2.5 [2.25 to 3]"]
+    assert rows(text, "sustained, notifications/s (0: not searched)")[0][1] == "2,750"
+    assert rows(text, "all") == [["all", "470"]]
+
+
+def test_pictures_say_their_figures_in_letters_that_can_be_searched(drawn: Path) -> None:
+    said = {path.stem: words(path) for path in (drawn / "pictures").iterdir()}
+    assert "4 strikes in 60 s: 0 of 1,234 accepted were lost" in said["faults"]
+    assert "22 calls were repeated, 0 of them without a right to it" in said["repeats"]
+    assert "kill (2 strikes)" in said["recovery"]
+    assert "8,117" in said["peers-kills"]
+    assert "99 % within 84 ms" in said["latency"]
+
+
+def test_drawing_again_changes_nothing(drawn: Path, tmp_path: Path) -> None:
+    draw(drawn / "left", tmp_path)
+    again = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert again == {name: (drawn / name).read_bytes() for name in again}
+    assert len(again) > 15
+
+
+def test_what_was_not_run_says_so_in_its_place(tmp_path: Path) -> None:
+    text = draw(tmp_path / "nothing", tmp_path / "page")
+    for command in (
+        "make chaos",
+        "make chaos-selftest",
+        "make chaos-stock",
+        "make bench-pipeline",
+        "make bench-latency",
+    ):
+        assert f"`{command}` has left nothing" in text, command
+    shown = pictures(text)
+    assert len(shown) == 9
+    assert all("not measured" in words(tmp_path / "page" / name) for name in shown)
+
+
+def test_a_red_seed_and_a_peer_that_did_not_come_back_are_told(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    handmade.leave(left)
+    handmade.put(left, "chaos/seed-3", handmade.seed(3, lost=2, faults=["lost"]))
+    handmade.put(left, "chaos/seed-4", handmade.ABOUT | {"seed": 4, "faults": ["aborted"], "why": "a worker ended"})
+    text = draw(left, tmp_path / "page")
+    assert "* Seed 3 is **red**: lost" in text
+    assert "* Seed 4 is **red**: aborted" in text
+    assert "with none lost" not in text
+    assert "* Bytewax, like: not back within 60 s of kill 3" in text
+
+
+def test_of_two_results_the_later_is_kept(tmp_path: Path) -> None:
+    left, kept = tmp_path / "left", tmp_path / "kept"
+    later, earlier = {"began": "2026-02-01T00:00:00Z"}, {"began": "2025-02-01T00:00:00Z"}
+    handmade.leave(left)
+    assert len(take_over(left, kept)) == 9
+    assert take_over(left, kept) == []
+    handmade.put(left, "chaos/seed-1", handmade.seed(1, accepted=77, **later))
+    handmade.put(left, "chaos/seed-2", handmade.seed(2, accepted=88, **earlier))
+    handmade.put(left, "chaos/stock", earlier | {"faults": []})
+    assert take_over(left, kept) == ["chaos/seed-1"]
+    assert [seed["accepted"] for seed in read(kept).seeds] == [77, 1234]
+    assert read(kept).single["chaos/stock"]["lost"] == 417
+
+
+def test_a_seed_is_kept_in_columns_of_whole_numbers(tmp_path: Path) -> None:
+    handmade.put(tmp_path, "chaos/seed-9", handmade.seed(9))
+    take_over(tmp_path, tmp_path / "kept")
+    (line,) = (tmp_path / "kept" / "chaos" / "seeds.jsonl").read_text().splitlines()
+    seconds = json.loads(line)["seconds"]
+    assert {len(column) for column in seconds.values()} == {64}
+    assert all(isinstance(value, int) for column in seconds.values() for value in column)
+    assert len(line) < 4000
+
+
+def test_the_readme_shows_pictures_of_the_page() -> None:
+    shown = [name for name in pictures((REPOSITORY / "README.md").read_text()) if name.endswith(".svg")]
+    assert len(shown) == 3
+    assert all((REPOSITORY / name).is_file() for name in shown)
