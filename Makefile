@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMPS := .carillon/stamps
 SOURCES := schemas tables agents flows deploy
 
-.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos soak chaos-brokers chaos-route chaos-deliver chaos-scale chaos-lanes report requirements clean
+.PHONY: help setup demo test check bench-route bench-peers bench-steady bench-kills bench-pipeline bench-latency bench-stand chaos soak chaos-brokers chaos-route chaos-deliver chaos-scale chaos-lanes report requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +26,17 @@ check: setup ## Lint, types, layers and the shape of the tree
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/shape
 
-bench-route: setup ## Measure the routing stage, side by side with its peers
+bench-route: setup ## Measure the routing stage beside a plain loop and stock Faust
 	$(BIN)/python tests/bench/route.py
+
+bench-peers: setup $(STAMPS)/peers ## The same beside Kafka Streams, Quix, Bytewax and Faust, too
+	PEERS=$${PEERS:-all} $(BIN)/python tests/bench/route.py
+
+bench-steady: setup $(STAMPS)/peers ## Measure added latency and cost at steady rates, beside the peers
+	$(BIN)/python tests/bench/steady.py
+
+bench-kills: setup $(STAMPS)/peers ## Count what each peer loses and repeats under twelve kills
+	$(BIN)/python tests/bench/kills.py
 
 bench-pipeline: setup ## Measure the whole pipeline's throughput
 	$(BIN)/python tests/bench/pipeline.py
@@ -65,7 +74,7 @@ report: setup ## Draw tests/evidence from what the runs above have left
 requirements: ## Pin requirements/*.in again, with hashes, after a change
 	$(PYTHON) -m venv .carillon/pip-tools
 	.carillon/pip-tools/bin/pip install -q pip-tools
-	cd requirements && for name in run dev; do ../.carillon/pip-tools/bin/pip-compile --quiet --generate-hashes \
+	cd requirements && for name in run dev peers; do ../.carillon/pip-tools/bin/pip-compile --quiet --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --allow-unsafe --no-header \
 		--annotation-style=line -o $$name.txt $$name.in || exit 1; done
 
@@ -91,4 +100,11 @@ $(STAMPS)/packages: requirements/run.txt requirements/dev.txt pyproject.toml | $
 
 $(STAMPS)/jars: deploy/local/kafka/pom.xml deploy/local/dynamodb/pom.xml $(STAMPS)/packages
 	$(BIN)/python -m deploy.local.fetch
+	@touch $@
+
+# Only the benchmarks beside the peers need these.
+$(STAMPS)/peers: requirements/peers.txt $(shell find tests/bench/peers/streams -type f) $(STAMPS)/packages
+	$(PYTHON) -m venv .carillon/peers
+	.carillon/peers/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	mvn -q -B -f tests/bench/peers/streams/pom.xml package
 	@touch $@

@@ -21,8 +21,13 @@ class BenchError(Exception):
 
 def option(name: str, default: int) -> int:
     """A number from `NAME=value` on the command line or in the environment."""
+    return int(text(name, str(default)))
+
+
+def text(name: str, default: str) -> str:
+    """A word from `NAME=value` on the command line or in the environment."""
     given = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
-    return int(given.get(name) or os.environ.get(name) or default)
+    return given.get(name) or os.environ.get(name) or default
 
 
 def cpu_s(pid: int) -> float:
@@ -66,9 +71,10 @@ class Sample:
 
 
 def steady(samples: Sequence[Sample]) -> float:
-    """CPU us per event between a fifth and nine tenths of the way, where there are commits to tell them by."""
+    """CPU us per event between the half and nine tenths of the way, where there are samples to tell them by: a virtual
+    machine that compiles what is hot has done so by then."""
     first, last = samples[0].done, samples[-1].done
-    inner = [s for s in samples if 0.2 <= (s.done - first) / (last - first) <= 0.9]
+    inner = [s for s in samples if 0.5 <= (s.done - first) / (last - first) <= 0.9]
     if len(inner) < 2:
         inner = list(samples)
     return (inner[-1].cpu - inner[0].cpu) / (inner[-1].done - inner[0].done) * 1e6

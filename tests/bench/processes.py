@@ -76,13 +76,17 @@ class Worker:
 
     def wait_ready(self, limit_s: float = 90.0) -> float:
         """Wait until the log has every `ready` event; returns seconds from start to the last, by the log's own time."""
+        return self.wait_said(self._ready, self._count, limit_s)
+
+    def wait_said(self, event: str, count: int, limit_s: float) -> float:
+        """Wait until the log has an event so many times; returns seconds from start to the last of them."""
         deadline = self.began + limit_s
-        while len(found := self._said()) < self._count:
+        while len(found := self._said(event)) < count:
             self.check()
             if time.time() > deadline:
-                raise BenchError(f"{self.name} was not ready within {limit_s:.0f} s: {self.running.tail()}")
+                raise BenchError(f"{self.name} did not say {event} within {limit_s:.0f} s: {self.running.tail()}")
             time.sleep(LOOK_S)
-        return datetime.fromisoformat(found[self._count - 1]["at"]).timestamp() - self.began
+        return datetime.fromisoformat(found[count - 1]["at"]).timestamp() - self.began
 
     def check(self) -> None:
         """Raise BenchError if it has ended."""
@@ -95,10 +99,10 @@ class Worker:
         assert self.child is not None, "it was not started"
         return self.child
 
-    def _said(self) -> list[dict[str, Any]]:
+    def _said(self, wanted: str) -> list[dict[str, Any]]:
         lines = self.running.log.read_text(errors="replace").splitlines()
         events = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-        return [event for event in events if event.get("event") == self._ready]
+        return [event for event in events if event.get("event") == wanted]
 
     def kill(self) -> None:
         """End it as a crash would."""

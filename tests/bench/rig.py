@@ -93,10 +93,11 @@ class Rig:
         """A worker that hosts `flows`, as shipped."""
         return Worker(self, name, [sys.executable, str(HERE / "worker.py"), *flows], "flow_ready", len(flows))
 
-    def load(self, name: str, rate: int, seconds: float, users: int, mix: str) -> Phase:
-        """Start the generator in its own process; the first event is due in a second."""
+    def load(self, name: str, rate: int, seconds: float, users: int, mix: str, prefix: str = "") -> Phase:
+        """Start the generator in its own process, for topics that begin with `prefix`; the first event is due in a
+        second."""
         start = time.time() + 1.0
-        arguments = [str(rate), str(seconds), str(start), name, str(users), mix]
+        arguments = [str(rate), str(seconds), str(start), name, str(users), mix, prefix]
         command = [sys.executable, str(HERE / "workload.py"), *arguments]
         return Phase(name, rate, seconds, start, self.spawn(f"load-{name}", command, self.environment))
 
@@ -127,32 +128,35 @@ class Rig:
 
     def read(self, topic: str) -> Iterator[Message]:
         """Every record of `topic`, from its start to the end it has now."""
-        left = self.end(topic)
-        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "bench-read", "log_level": 3})
+        settings = {"bootstrap.servers": self.brokers, "group.id": "bench-read", "log_level": 3}
+        consumer = Consumer(settings | {"enable.partition.eof": True})
         consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-        heard = time.monotonic()
+        left, heard = PARTITIONS, time.monotonic()
         while left:
             messages = consumer.consume(5000, 0.1)
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > _SILENCE_S:
-                raise BenchError(f"{topic} fell silent with {left} records to read")
-            left -= len(messages)
-            yield from messages
+                raise BenchError(f"{topic} fell silent with {left} partitions to read to their end")
+            for message in messages:
+                if message.error() is None:
+                    yield message
+                else:
+                    left -= 1
         consumer.close()
 
-    def follow(self, worker: Worker, group: str, topic: str, limit_s: float) -> list[Sample]:
-        """Watch `group` until it has committed all of `topic`: one sample whenever its commit moved."""
-        end, samples = self.end(topic), [Sample(time.time(), self.committed(group, topic), cpu_s(worker.pid))]
+    def follow(self, worker: Worker, done: Callable[[], int], end: int, limit_s: float) -> list[Sample]:
+        """Watch a worker until `done` is `end`: one sample whenever it has moved."""
+        samples = [Sample(time.time(), done(), cpu_s(worker.pid))]
 
-        def done() -> bool:
+        def at_end() -> bool:
             worker.check()
-            committed = self.committed(group, topic)
-            if committed != samples[-1].done:
-                samples.append(Sample(time.time(), committed, cpu_s(worker.pid)))
-            return committed >= end
+            now = done()
+            if now != samples[-1].done:
+                samples.append(Sample(time.time(), now, cpu_s(worker.pid)))
+            return now >= end
 
-        self.until(done, limit_s, f"{group} at the end of {topic}")
+        self.until(at_end, limit_s, f"{worker.name} at {end}")
         return samples
 
 

@@ -1,39 +1,48 @@
-"""The routing stage on a backlog, as shipped, and its peers on the same broker in the same run. `make bench-route`.
+"""The routing stage on a backlog, as shipped, and its peers on the same broker in the same run.
 
-    python tests/bench/route.py EVENTS=500000 USERS=100000 RUNS=3
+    make bench-peers EVENTS=500000 USERS=100000 RUNS=3 PEERS=all
+    make bench-route                                            the quick form: Carillon, the plain loop, stock Faust
 
 Each run has a broker of its own (fresh, one node, replication 1) and takes every peer in turn, the order changing:
 
-carillon   route.high alone in its process, default settings: decisions, sealing, durable changelog. The preferences
-           are in its tables and committed before: a first start reads them and is stopped with SIGTERM; then the
-           events are written; then it is started again and measured from `flow_ready` to the commit of the last event.
-recovery   carillon is killed with -9 after that, its state folder removed, and started again under its id: seconds
-           from the start of the process to `flow_ready`, with every dedup entry and preference back.
-plain      plain_loop.py, lean and like; preferences read before it is measured. A pass of it that does not count comes
-           first of all, so that no peer pays for a broker whose code is not yet compiled.
-stock      stock_faust.py on a fifth of the events and users; preferences written and committed before.
+1. The preferences are written; each peer is started, commits them, and is stopped with SIGTERM (plain reads them at
+   every start instead).
+2. The events are written, and the plain loop goes over them once, uncounted: no peer pays for a broker whose code is
+   not compiled yet.
+3. Each peer is started and measured from when it says that it is ready to its commit of the last event (Bytewax, which
+   commits nothing in Kafka: to its last output).
+4. What it wrote is opened and held against an independent pass over the input: (user, key, channel, address, params).
+   Figures of a peer that lost or made up a delivery do not count; stock Faust's do, and it is told. Where a peer
+   writes decision records there must be one for every input.
+5. It is killed with -9, its state folder removed (not Bytewax's, which has nothing else), an event for each partition
+   written, and it is started again under its id: `recovery_s` from the start of the process to the append of the last
+   of their deliveries.
 
-CPU is user + system of the worker with all its threads; `steady` the same between a fifth and nine tenths of the way.
-Wall rates end with the append time of the last output. What each wrote is held against an independent pass over the
-input before its figures count: deliveries distinct by key, per channel; `again` counts what was written twice.
+The two Fausts have a fifth of the events and users. CPU is user + system of the worker with all its threads; `steady`
+the same between half and nine tenths of the way, when a virtual machine is warm. Wall rates end with the append of the
+last output; `again` counts what was written twice.
 """
 
-import json
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import chain
 
-from measure import BenchError, Sample, load, option, rss_mb, say, spread, steady
+from measure import BenchError, Sample, load, option, rss_mb, say, spread, steady, text
+from outputs import Verdict, Watch, judge, topics, untold
+from peer import PEERS, START_S, Peer, chosen
 from processes import Worker
-from rig import HERE, Rig
-from workload import backlog, expected, fill, preferences
+from results import Result
+from rig import Rig
+from workload import backlog, expected, fill, preferences, probes
 
-from schemas.channels import CHANNELS
-from schemas.topics import Topic
+from schemas.topics import PREFERENCES, Topic, notifications
+from schemas.vocabulary import Lane
 
-_GROUP = "carillon-route.high"
-Records = list[tuple[bytes, bytes]]
+QUICK = "carillon,plain lean,plain like,faust stock"
+SHARES = (1, 5)
+_INPUT = notifications(Lane.HIGH).name
+_ROUTE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,156 +54,172 @@ class Figures:
     wall_per_s: float
     rss_mb: float
     again: int
-    recovery_s: float = 0.0
+    lost: int
+    recovery_s: float
+
+
+def events_of(peer: Peer) -> str:
+    """The topic that a peer routes from."""
+    return _INPUT if peer.share == 1 else f"share-{peer.share}.{_INPUT}"
+
+
+def people_of(peer: Peer) -> str:
+    """The topic that a peer reads preferences from."""
+    return PREFERENCES.name if not peer.prefix else f"share-{peer.share}.{PREFERENCES.name}"
 
 
 class Run:
     """One run: a broker, the events, each peer."""
 
-    def __init__(self, rig: Rig, events: Records, users: int) -> None:
-        self.rig, self.events, self.users = rig, events, users
+    def __init__(self, rig: Rig, peers: Sequence[Peer], count: int, users: int) -> None:
+        self.rig, self.peers, self.count, self.users = rig, peers, count, users
+        self.workers: dict[str, Worker] = {}
+        self.probes = dict.fromkeys(SHARES, 0)
 
     def prepare(self) -> None:
-        """Write the preferences, have Carillon commit them, write the events, and warm the broker up on them."""
-        fill(self.rig.brokers, "preferences", preferences(self.users, self.rig.ring))
-        self.worker = self.rig.worker("carillon", ["route.high"])
-        ready = self.worker.start().wait_ready()
-        self.rig.follow(self.worker, _GROUP, "preferences", 120)
-        self.worker.stop()
-        say(f"  {self.users} preferences committed; the first start was ready after {ready:.1f} s")
-        fill(self.rig.brokers, "notifications.high", iter(self.events))
-        self.plain("warm")
-
-    def carillon(self) -> Figures:
-        """The flow as shipped, then its recovery."""
-        rig, worker = self.rig, self.worker
-        worker.start().wait_ready()
-        samples, at = rig.follow(worker, _GROUP, "notifications.high", 600), time.time()
-        memory = rss_mb(worker.pid)
-        again, last = self.check("{}_notifications.high", len(self.events), self.users)
+        """Write the preferences, have everyone commit them, write the events, and warm the broker up on them."""
+        rig = self.rig
+        names = [events_of(PEERS["faust stock"]), *(f"share-{share}.{PREFERENCES.name}" for share in SHARES)]
+        rig.make([Topic(name, "", None, append_time=True) for name in names])
+        fill(rig.brokers, PREFERENCES.name, preferences(self.users, rig.ring))
+        for share in SHARES:
+            fill(rig.brokers, f"share-{share}.{PREFERENCES.name}", preferences(self.users // share, rig.ring, True))
+        for peer in self.peers:
+            peer.make(rig)
+            self.workers[peer.name] = worker = peer.worker(rig, events_of(peer), people_of(peer))
+            if peer.learns:
+                peer.learn(rig, worker, people_of(peer))
+                worker.stop()
+                say(f"  {peer.name}: {rig.end(people_of(peer))} preferences read")
+        for share in SHARES:
+            topic = _INPUT if share == 1 else f"share-{share}.{_INPUT}"
+            fill(rig.brokers, topic, ((e.user, e.body) for e in backlog(self.count // share, self.users // share)))
+        warm = Peer("warm", "lean", PEERS["plain lean"].command, topics=("changelog",))
+        warm.make(rig)
+        worker = warm.worker(rig, _INPUT, people_of(warm)).start()
+        worker.wait_ready()
+        rig.follow(worker, lambda: rig.committed(warm.group, _INPUT), rig.end(_INPUT), _ROUTE_S)
         worker.kill()
-        worker.wipe()
-        recovery = worker.start().wait_ready()
-        worker.stop()
-        return figures(samples, min(at, last), memory, again, recovery)
 
-    def make(self, prefix: str, names: list[str]) -> None:
-        """Topics of a peer."""
-        self.rig.make([Topic(f"{prefix}.{name}", "", None, append_time=True) for name in names])
+    def done(self, peer: Peer) -> int:
+        """How many events a peer has behind it."""
+        if peer.commits:
+            return self.rig.committed(peer.group, events_of(peer))
+        wanted = len(expected(self.count // peer.share, self.users // peer.share)) + self.probes[peer.share]
+        written = sum(self.rig.end(topic) for topic in topics(peer))
+        return self.rig.end(events_of(peer)) * min(written, wanted) // wanted
 
-    def plain(self, variant: str) -> Figures:
-        """The plain loop."""
-        outputs = [f"{channel}_notifications.high" for channel in CHANNELS]
-        self.make(f"plain.{variant}", [*outputs, "changelog", "statuses"])
-        worker = self.peer(f"plain-{variant}", "plain_loop.py", variant, "ready")
-        worker.start().wait_ready()
-        samples, at = self.rig.follow(worker, f"plain.{variant}.route", "notifications.high", 600), time.time()
-        again, last = self.check(f"plain.{variant}.{{}}_notifications.high", len(self.events), self.users)
+    def measure(self, peer: Peer) -> Figures:
+        """One peer on its backlog, then its recovery. Raises BenchError when it did not do its work."""
+        rig, worker = self.rig, self.workers[peer.name]
+        worker.start().wait_ready(START_S)
+        samples, at = rig.follow(worker, lambda: self.done(peer), rig.end(events_of(peer)), _ROUTE_S), time.time()
         memory = rss_mb(worker.pid)
+        verdict = judge(rig, peer, expected(self.count // peer.share, self.users // peer.share))
+        self.accept(peer, verdict)
+        return figures(samples, min(at, verdict.last), memory, verdict, self.recover(peer, worker))
+
+    def accept(self, peer: Peer, verdict: Verdict) -> None:
+        """Raise BenchError when a peer's outputs are not what they must be; say so when stock Faust's are not."""
+        silent = untold(self.rig, peer, events_of(peer)) if peer.told else 0
+        if verdict.clean and not silent:
+            return
+        words = f"{peer.name}: {verdict.lost} lost, {verdict.wrong} wrong, {silent} inputs without a decision"
+        if not peer.kind.startswith("faust"):
+            raise BenchError(words)
+        say(f"  {words}")
+
+    def recover(self, peer: Peer, worker: Worker) -> float:
+        """Seconds from the start of the process to the last of the probes' deliveries, its state wiped."""
         worker.kill()
-        return figures(samples, min(at, last), memory, again)
-
-    def peer(self, name: str, script: str, argument: str, ready: str) -> Worker:
-        """A peer as a process."""
-        return Worker(self.rig, name, [sys.executable, str(HERE / script), argument], ready)
-
-    def stock(self) -> Figures:
-        """Stock Faust on a fifth."""
-        count, users = len(self.events) // 5, self.users // 5
-        channels = [f"{channel}_notifications" for channel in CHANNELS]
-        # Faust makes the changelogs itself, but only after it has looked for them.
-        self.make("stock", ["notifications", "preferences", "dedup-changelog", "users-changelog", *channels])
-        fill(self.rig.brokers, "stock.preferences", preferences(users, self.rig.ring))
-        worker = self.peer("stock", "stock_faust.py", "worker", "ready").start()
-        self.rig.follow(worker, "stock-route", "stock.preferences", 300)
-        fill(self.rig.brokers, "stock.notifications", ((e.user, e.body) for e in backlog(count, users)))
-        samples, at = self.rig.follow(worker, "stock-route", "stock.notifications", 900), time.time()
-        again, last = self.check("stock.{}_notifications", count, users, strict=False)
-        memory = rss_mb(worker.pid)
-        worker.kill()
-        return figures(samples, min(at, last), memory, again)
-
-    def check(self, topics: str, count: int, users: int, strict: bool = True) -> tuple[int, float]:
-        """Hold outputs against the expected; returns how many came again, and when the last was appended."""
-        wanted, written, last = expected(count, users), 0, 0.0
-        for channel, number in wanted.items():
-            keys: set[bytes] = set()
-            for message in self.rig.read(topics.format(channel)):
-                written += 1
-                keys.add(message.key() or b"")
-                last = max(last, message.timestamp()[1] / 1000)
-            if len(keys) != number:
-                words = f"{topics.format(channel)}: {len(keys)} distinct deliveries, expected {number}"
-                if strict:
-                    raise BenchError(words)
-                say(f"  {words}: LOST OR TOO MANY")
-        return written - sum(wanted.values()), last
+        if not peer.local:
+            worker.wipe()
+        asked = probes(peer.name, self.users // peer.share)
+        fill(self.rig.brokers, events_of(peer), iter(asked.values()))
+        self.probes[peer.share] += len(asked)
+        watch = Watch(self.rig, topics(peer))
+        worker.start()
+        try:
+            return watch.await_keys(asked, START_S) - worker.began
+        finally:
+            watch.close()
+            worker.stop()
 
 
-def figures(samples: list[Sample], last: float, memory: float, again: int, recovery: float = 0.0) -> Figures:
+def figures(samples: list[Sample], last: float, memory: float, verdict: Verdict, recovery: float) -> Figures:
     """What the samples of one peer come to."""
     first, end = samples[0], samples[-1]
     done = end.done - first.done
-    return Figures(
-        (end.cpu - first.cpu) / done * 1e6, steady(samples), done / (last - first.at), memory, again, recovery
-    )
+    cpu = (end.cpu - first.cpu) / done * 1e6
+    rate = done / (last - first.at)
+    return Figures(cpu, steady(samples), rate, memory, verdict.again, verdict.lost, recovery)
 
 
-def once(number: int, events: Records, users: int) -> dict[str, Figures]:
+def once(number: int, peers: Sequence[Peer], count: int, users: int) -> dict[str, Figures]:
     """One run over all peers, in an order that turns with the run."""
     with Rig() as rig:
-        run = Run(rig, events, users)
+        run = Run(rig, peers, count, users)
         run.prepare()
-        peers: list[tuple[str, Callable[[], Figures]]] = [
-            ("carillon", run.carillon),
-            ("plain lean", lambda: run.plain("lean")),
-            ("plain like", lambda: run.plain("like")),
-            ("stock Faust", run.stock),
-        ]
         found = {}
         turned = number % len(peers)
-        for name, peer in peers[turned:] + peers[:turned]:
+        for peer in chain(peers[turned:], peers[:turned]):
             before = load()
-            found[name] = peer()
-            say(f"  {name}: {found[name].cpu_us:.1f} us/event, load {before:.1f} -> {load():.1f}")
+            found[peer.name] = one = run.measure(peer)
+            say(
+                f"  {peer.name}: {one.cpu_us:.1f} us/event ({one.steady_us:.1f} steady), {one.wall_per_s:.0f}/s, "
+                f"{one.rss_mb:.0f} MB, {one.again} again, recovery {one.recovery_s:.1f} s, load {before:.1f}"
+            )
         return found
 
 
 def main() -> None:
     """Measure, print the table, and the figures as JSON in the last line."""
     count, users, runs = option("EVENTS", 500_000), option("USERS", 100_000), option("RUNS", 3)
-    before = load()
-    say(f"{count} events, {users} users, {runs} runs, load {before:.2f}")
-    events = [(event.user, event.body) for event in backlog(count, users)]
-    results = []
+    names = text("PEERS", QUICK)
+    peers, result = chosen(names), Result("route" if names == QUICK else "peers")
+    say(f"{count} events, {users} users, {runs} runs, load {load():.2f}")
+    runs_found = []
     for number in range(runs):
         say(f"run {number + 1}")
-        results.append(once(number, events, users))
-    say(f"\n{'':12}" + "".join(f"{field.name:>22}" for field in fields(Figures)))
-    for name in sorted(results[0]):
-        columns = [[getattr(run[name], field.name) for run in results] for field in fields(Figures)]
-        say(f"{name:12}" + "".join(f"{spread(column, 1 if column[0] < 1000 else 0):>22}" for column in columns))
-    say(json.dumps(summary(results, before) | {"events": count, "users": users, "runs": runs}))
+        runs_found.append(once(number, peers, count, users))
+    say(f"\n{'':16}" + "".join(f"{field.name:>24}" for field in fields(Figures)))
+    for peer in peers:
+        columns = [[getattr(run[peer.name], field.name) for run in runs_found] for field in fields(Figures)]
+        say(f"{peer.name:16}" + "".join(f"{spread(column, 1 if column[0] < 1000 else 0):>24}" for column in columns))
+    result.save(summary(runs_found) | {"events": count, "users": users, "runs": runs, "peers": by_peer(runs_found)})
 
 
-def summary(results: list[dict[str, Figures]], before: float) -> dict[str, object]:
-    """Medians and ranges by the names that others read."""
-    wanted = {
-        "cpu_us_per_event": ("carillon", "cpu_us"),
-        "steady_us_per_event": ("carillon", "steady_us"),
-        "wall_per_s": ("carillon", "wall_per_s"),
-        "rss_mb": ("carillon", "rss_mb"),
-        "recovery_s": ("carillon", "recovery_s"),
-        "plain_us_per_event": ("plain lean", "cpu_us"),
-        "plain_like_us_per_event": ("plain like", "cpu_us"),
-        "stock_faust_us_per_event": ("stock Faust", "cpu_us"),
-    }
-    found: dict[str, object] = {"load_before": round(before, 2), "load_after": round(load(), 2)}
-    for name, (peer, field) in wanted.items():
-        values = sorted(getattr(run[peer], field) for run in results)
-        found[name] = round(values[len(values) // 2], 2)
-        found[f"{name}_range"] = [round(values[0], 2), round(values[-1], 2)]
+NAMES = {
+    "cpu_us_per_event": ("carillon", "cpu_us"),
+    "steady_us_per_event": ("carillon", "steady_us"),
+    "wall_per_s": ("carillon", "wall_per_s"),
+    "rss_mb": ("carillon", "rss_mb"),
+    "recovery_s": ("carillon", "recovery_s"),
+    "plain_us_per_event": ("plain lean", "cpu_us"),
+    "plain_like_us_per_event": ("plain like", "cpu_us"),
+    "streams_us_per_event": ("streams like", "cpu_us"),
+    "streams_steady_us_per_event": ("streams like", "steady_us"),
+    "stock_faust_us_per_event": ("faust stock", "cpu_us"),
+}
+
+
+def summary(runs: list[dict[str, Figures]]) -> dict[str, object]:
+    """Medians and ranges by the names that others read, of the peers that took part."""
+    found: dict[str, object] = {}
+    for name, (peer, field) in NAMES.items():
+        if peer in runs[0]:
+            values = sorted(getattr(run[peer], field) for run in runs)
+            found[name] = round(values[len(values) // 2], 2)
+            found[f"{name}_range"] = [round(values[0], 2), round(values[-1], 2)]
     return found
+
+
+def by_peer(runs: list[dict[str, Figures]]) -> dict[str, list[dict[str, float]]]:
+    """Every figure of every peer, one entry a run."""
+    return {
+        name: [{field: round(value, 2) for field, value in asdict(run[name]).items()} for run in runs]
+        for name in runs[0]
+    }
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Event `i` of a run always is the same bytes for the same user; which channel it must reach follows here from a rule of
 its own, written without the code under test.
 
-    python workload.py RATE SECONDS START PHASE USERS MIX    the open-loop generator, in its own process
+    python workload.py RATE SECONDS START PHASE USERS MIX PREFIX    the open-loop generator, in its own process
 """
 
 import json
@@ -28,6 +28,8 @@ from tables.preferences import context
 
 TENANT = "acme"
 TEMPLATE = "bench"
+PROBE = "probe-"
+"""How the idempotency keys of events begin that only ask whether somebody works."""
 REPEATS_OF_500_000 = 25_134
 """So many of 500,000 events are repeats, which leaves 474,866 distinct."""
 _CATEGORIES = ("news", "orders", "login")
@@ -36,6 +38,16 @@ _ADDRESSES = {"push": "device-token-{:012d}", "sms": "+4917{:08d}", "email": "u{
 _MIX = ("otp", *("transactional",) * 5, "billing", *("marketing",) * 3)
 """10 % OTP, 50 % transactional, 10 % billing, 30 % marketing."""
 MIXES = {"all": _MIX, "high": _MIX[:7]}
+
+
+class Contents(NamedTuple):
+    """A delivery, opened: user, idempotency key, channel, plain address, params in canonical JSON."""
+
+    user: str
+    key: str
+    channel: str
+    address: str
+    params: str
 
 
 class Event(NamedTuple):
@@ -96,17 +108,52 @@ def _origin(place: int) -> int:
 
 
 @cache
-def expected(count: int, users: int) -> dict[str, int]:
-    """How many distinct deliveries each channel must get of a backlog."""
-    found = dict.fromkeys(_ADDRESSES, 0)
-    for place in range(count):
-        if not _is_repeat(place) and (channel := event(place, users).channel) is not None:
-            found[channel] += 1
+def expected(count: int, users: int) -> frozenset[Contents]:
+    """The deliveries that must come of a backlog."""
+    return frozenset(
+        delivery(made) for place in range(count) if not _is_repeat(place) and (made := event(place, users)).channel
+    )
+
+
+def delivery(made: Event) -> Contents:
+    """What must come of an event that is not refused."""
+    user, channel = made.user.decode(), made.channel
+    assert channel is not None
+    number = int(user.removeprefix("user-"))
+    params = f'{{"code":"{int(made.key[-9:]) % 1_000_000:06d}","name":"Anna {number}"}}'
+    return Contents(user, made.key, channel, _ADDRESSES[channel].format(number), params)
+
+
+def probes(name: str, users: int) -> dict[str, tuple[bytes, bytes]]:
+    """An event for push in every partition, key and bytes, by idempotency key; `name` tells one set from another."""
+    found: dict[str, tuple[bytes, bytes]] = {}
+    free = set(range(PARTITIONS))
+    for number in range(users):
+        user = f"user-{number}"
+        partition = partition_of(user.encode(), PARTITIONS)
+        if partition in free:
+            free.remove(partition)
+            key = f"{PROBE}{name}-{partition}"
+            body = {
+                "tenant": TENANT,
+                "idempotency_key": key,
+                "user_id": user,
+                "class": "otp",
+                "channels": "push",
+                "category": "login",
+                "template_id": TEMPLATE,
+            }
+            found[key] = user.encode(), msgspec.json.encode(body)
+    if free:
+        raise ValueError(f"no user of {users} lies in partitions {sorted(free)}")
     return found
 
 
-def preferences(users: int, ring: KeyRing) -> Iterator[tuple[bytes, bytes, int]]:
-    """Key, record and partition of every user: a device, a number and a mailbox, as our own tools write them."""
+def preferences(users: int, ring: KeyRing, by_user: bool = False) -> Iterator[tuple[bytes, bytes, int]]:
+    """Key, record and partition of every user: a device, a number and a mailbox, as our own tools write them.
+
+    `by_user`: under the key that an event has, for peers that join by it.
+    """
     for number in range(users):
         user = f"user-{number}"
         bound = context(TENANT, user)
@@ -117,7 +164,8 @@ def preferences(users: int, ring: KeyRing) -> Iterator[tuple[bytes, bytes, int]]
             addresses.append(Address(channel=channel, sealed=ring.seal(text.encode(), bound), hash=hashed))
         outs = [OptOut(channel="sms", category="news")] if opted_out(number) else []
         record = Preference(tenant=TENANT, user_id=user, version=1, addresses=addresses, opt_outs=outs)
-        yield user_key(TENANT, user), encode(record), partition_of(user.encode(), PARTITIONS)
+        key = user.encode() if by_user else user_key(TENANT, user)
+        yield key, encode(record), partition_of(user.encode(), PARTITIONS)
 
 
 def fill(brokers: str, topic: str, records: Iterator[tuple[bytes, bytes]] | Iterator[tuple[bytes, bytes, int]]) -> int:
@@ -138,8 +186,13 @@ def fill(brokers: str, topic: str, records: Iterator[tuple[bytes, bytes]] | Iter
     return count
 
 
-def generate(brokers: str, rate: int, seconds: float, start: float, phase: str, users: int, mix: str) -> str:
-    """Write event i at start + i / rate, whatever happens; returns how late the worst was and what it cost, as JSON."""
+def generate(
+    brokers: str, rate: int, seconds: float, start: float, phase: str, users: int, mix: str, prefix: str
+) -> str:
+    """Write event i at start + i / rate, whatever happens; returns how late the worst was and what it cost, as JSON.
+
+    The names of the topics it writes to begin with `prefix`.
+    """
     writer, total, number, late = producer(brokers, linger_ms=1.0), int(rate * seconds), 0, 0.0
     while number < total:
         due = start + number / rate
@@ -150,7 +203,7 @@ def generate(brokers: str, rate: int, seconds: float, start: float, phase: str, 
             continue
         late = max(late, now - due)
         made = event(number, users, phase, mix)
-        writer.produce(f"notifications.{made.lane}", made.body, made.user)
+        writer.produce(f"{prefix}notifications.{made.lane}", made.body, made.user)
         number += 1
         if number % 64 == 0:
             writer.poll(0)
@@ -161,6 +214,6 @@ def generate(brokers: str, rate: int, seconds: float, start: float, phase: str, 
 
 
 if __name__ == "__main__":
-    rate_, seconds_, start_, phase_, users_, mix_ = sys.argv[1:]
+    rate_, seconds_, start_, phase_, users_, mix_, prefix_ = sys.argv[1:]
     kafka = os.environ["CARILLON_KAFKA"]
-    say(generate(kafka, int(rate_), float(seconds_), float(start_), phase_, int(users_), mix_))
+    say(generate(kafka, int(rate_), float(seconds_), float(start_), phase_, int(users_), mix_, prefix_))

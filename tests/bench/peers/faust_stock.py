@@ -1,23 +1,27 @@
-"""A peer: routing on stock Faust 0.15.3 as its manual teaches it. `python stock_faust.py worker`.
+"""A peer: routing on stock Faust 0.15.3 as its manual teaches it.
 
-It does: Records in JSON, two tables in RocksDB (rocksdict) with changelogs, one event at a time, `topic.send`.
+It does: Records in JSON, two tables in RocksDB (rocksdict) with changelogs, one event at a time, `topic.send`; a static
+member, which is all that its manual does not say.
 It does not: write decision records, seal anything, keep the offset with the key, or check lane, size, deadline and
 window. Its events must already lie in their user's partition. It loses some on a clean start now and then: they are
 counted and told.
 """
 
-import os
+import sys
 
 import faust
+from routing import called, say
 
+call = called()
 app = faust.App(
-    "stock-route",
-    broker=f"kafka://{os.environ['CARILLON_KAFKA']}",
-    datadir=os.environ["CARILLON_STATE"],
+    f"{call.prefix}route",
+    broker=f"kafka://{call.brokers}",
+    datadir=call.state,
     store="rocksdb://",
     topic_partitions=8,
     topic_replication_factor=1,
     web_enabled=False,
+    consumer_group_instance_id=call.worker,
 )
 
 
@@ -45,25 +49,26 @@ class Delivery(faust.Record, serializer="json"):
     category: str
     template_id: str
     params: dict[str, str]
+    accepted_ms: int
 
 
-notifications = app.topic("stock.notifications", key_type=str, value_type=Notification)
-preferences = app.topic("stock.preferences", key_type=str, value_type=Preference)
+notifications = app.topic(call.notifications, key_type=str, value_type=Notification)
+preferences = app.topic(call.preferences, key_type=str, value_type=Preference)
 outputs = {
-    channel: app.topic(f"stock.{channel}_notifications", key_type=str, value_type=Delivery)
+    channel: app.topic(f"{call.prefix}{channel}_notifications.high", key_type=str, value_type=Delivery)
     for channel in ("push", "sms", "email")
 }
 seen = app.Table(
     "dedup",
     partitions=8,
     options={"driver": "rocksdict"},
-    changelog_topic=app.topic("stock.dedup-changelog", key_type=str),
+    changelog_topic=app.topic(f"{call.prefix}dedup-changelog", key_type=str),
 )
 users = app.Table(
     "users",
     partitions=8,
     options={"driver": "rocksdict"},
-    changelog_topic=app.topic("stock.users-changelog", key_type=str),
+    changelog_topic=app.topic(f"{call.prefix}users-changelog", key_type=str),
 )
 
 
@@ -77,7 +82,8 @@ async def remember(stream: faust.StreamT[Preference]) -> None:
 @app.agent(notifications)
 async def route(stream: faust.StreamT[Notification]) -> None:
     """Drop repeats, look the user up, send to the channel."""
-    async for asked in stream:
+    async for event in stream.events():
+        asked = event.value
         if asked.idempotency_key in seen:
             continue
         seen[asked.idempotency_key] = True
@@ -97,10 +103,18 @@ async def route(stream: faust.StreamT[Notification]) -> None:
                 asked.category,
                 asked.template_id,
                 asked.params,
+                round(event.message.timestamp * 1000),
             )
             await outputs[channel].send(key=asked.idempotency_key, value=delivery)
             break
 
 
+@app.task
+async def ready() -> None:
+    """Say that it runs."""
+    say("ready")
+
+
 if __name__ == "__main__":
+    sys.argv[1:] = ["worker", "--without-web"]
     app.main()
