@@ -44,11 +44,13 @@ TMPFS_MIB = 256
 class Scene:
     """A running pipeline that can be hurt. Leaving it ends everything."""
 
-    def __init__(self, *, small_disk: bool = False) -> None:
+    def __init__(self, rig: Rig | None = None, *, small_disk: bool = False) -> None:
+        """On a stack of its own, or on `rig`, whose brokers have no proxy then."""
         with Reservation(("kafka proxy", "dynamodb proxy"), {}) as held:
             ports = held.ports
         self.kafka, self.dynamodb = Proxy(ports["kafka proxy"]), Proxy(ports["dynamodb proxy"])
-        self.rig = Rig(("kafka", "dynamodb", "s3", "sandbox"), detour=self.kafka.port)
+        self._proxied = rig is None
+        self.rig = rig or Rig(("kafka", "dynamodb", "s3", "sandbox"), detour=self.kafka.port)
         self._small_disk = small_disk
         self.hurts: list[Hurt] = []
         self.deaths: list[dict[str, Any]] = []
@@ -84,11 +86,14 @@ class Scene:
         self._exits.close()
 
     def _start(self) -> None:
-        self.kafka.to, self.dynamodb.to = self.rig.stack.aside, int(self.rig.settings.dynamodb.rpartition(":")[2])
+        self.dynamodb.to = int(self.rig.settings.dynamodb.rpartition(":")[2])
         self.admin = AdminClient({"bootstrap.servers": self.rig.brokers, "log_level": 2})
         self.usual()
         high, low, beside = (roster.of_lane(lane) for lane in (Lane.HIGH, Lane.LOW, None))
-        aside = {"CARILLON_KAFKA": f"127.0.0.1:{self.kafka.port}"}
+        aside = {}
+        if self._proxied:
+            self.kafka.to = self.rig.stack.aside
+            aside = {"CARILLON_KAFKA": f"127.0.0.1:{self.kafka.port}"}
         store = {"CARILLON_DYNAMODB": f"http://127.0.0.1:{self.dynamodb.port}"}
         self.high = [self.rig.worker("high-a", *high), self.rig.worker("high-b", *high, environment=aside)]
         self.low = self.rig.worker("low-a", *low)
