@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, Self
 
 from accepted import Load
@@ -36,6 +37,8 @@ PROVIDERS = {"push": "fcm", "sms": "twilio", "email": "sendgrid"}
 USUAL = {"latency_ms": {"p50": 20, "p99": 80}}
 """How providers answer when nothing is wrong."""
 KEEP_S = 0.2
+PATIENCE_S = 60.0
+"""How long a worker may take until it works."""
 EXCUSED_S = 130.0
 """How long after a fault a process may still end because of it: a record may wait 120 s to be written."""
 TMPFS_MIB = 256
@@ -152,6 +155,13 @@ class Scene:
             time.sleep(0.1)
         return True
 
+    def pick(self, draw: Random, *workers: Worker) -> Worker:
+        """One of them, at work. Raises ChaosError if it does not come to be."""
+        worker = draw.choice(workers)
+        if not self.until(lambda: worker.ready, PATIENCE_S):
+            raise ChaosError(f"{worker.name} does not work")
+        return worker
+
     # -- workers ---------------------------------------------------------------------------------------------------
 
     def kill(self, worker: Worker, *, wipe: bool = False, plants: Sequence[str] = ()) -> None:
@@ -189,13 +199,13 @@ class Scene:
         """End it in order and start it with these plants; returns when it works."""
         self.end(worker)
         self.up(worker, plants)
-        self.expect(self.until(lambda: worker.ready, 60.0), f"{worker.name} works again after a restart")
+        self.expect(self.until(lambda: worker.ready, PATIENCE_S), f"{worker.name} works again after a restart")
 
     @contextmanager
     def frozen(self, worker: Worker) -> Iterator[None]:
         """SIGSTOP, and SIGCONT at the end."""
         pid = worker.pid
-        with self.hurting("freeze", worker):
+        with self.hurting("freeze", worker), contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
             yield
             os.kill(pid, signal.SIGCONT)
@@ -288,7 +298,7 @@ class Scene:
         for worker in self.workers:
             self.up(worker)
         for worker in self.workers:
-            self.expect(self.until(lambda worker=worker: worker.ready, 60.0), f"{worker.name} works in the end")
+            self.expect(self.until(lambda worker=worker: worker.ready, PATIENCE_S), f"{worker.name} works in the end")
 
     def drain(self, limit_s: float) -> float:
         """Wait until everything is worked; returns the seconds it took."""

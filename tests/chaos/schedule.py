@@ -30,7 +30,7 @@ class Strike:
 
 
 def plan(seed: int, over_s: float, faults: Mapping[str, Fault]) -> list[Strike]:
-    """Strikes within `over_s` seconds of load, with a rest at the end; none comes a second time before all that fit have come once."""
+    """Strikes within `over_s` seconds of load, with a rest in the end; none comes again before all that fit came."""
     draw, deck, found, at_s = Random(f"{seed}:chaos"), _deck(seed, faults), [], FIRST_S
     while True:
         left_s = over_s - REST_S[0] - at_s
