@@ -8,7 +8,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,8 +60,11 @@ class Rig:
         large: bool = False,
         keep: bool = False,
         detour: int | None = None,
+        brokers: Callable[[Path], AbstractContextManager[str]] | None = None,
     ) -> None:
+        """`brokers` starts others in a folder, in place of the stack's one, and gives their addresses."""
         self.folder = Path(tempfile.mkdtemp(prefix="carillon-chaos-"))
+        self._others = brokers(self.folder) if brokers else None
         self._keep = keep or bool(os.environ.get("KEEP"))
         pace, lib = ("steady" if large else "quick"), REPOSITORY / ".carillon" / "lib"
         self.stack = Stack(self.folder, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib, detour=detour)  # type: ignore[arg-type]
@@ -69,8 +73,9 @@ class Rig:
 
     def __enter__(self) -> Self:
         addresses = self.stack.start()
-        self.brokers = addresses.kafka
+        self.brokers = self._others.__enter__() if self._others else addresses.kafka
         os.environ.update(addresses.environment() | accounts.environment())
+        os.environ["CARILLON_KAFKA"] = self.brokers
         os.environ.update({
             "CARILLON_KEYS": f"1:{base64.b64encode(os.urandom(32)).decode()}",
             "CARILLON_INDEX_KEY": base64.b64encode(os.urandom(32)).decode(),
@@ -92,13 +97,15 @@ class Rig:
             if worker.running:
                 worker.kill()
         self._nursery.close()
+        if self._others:
+            self._others.__exit__(None, None, None)
         self.stack.stop()
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def apply_topics(self) -> None:
         """Make every topic of the catalogue, or set it up again as it says."""
-        Cluster(self.brokers, PARTITIONS, 1).apply(roster.topics())
+        Cluster(self.brokers, PARTITIONS, 3 if self._others else 1).apply(roster.topics())
 
     def worker(
         self,

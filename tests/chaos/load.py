@@ -4,8 +4,8 @@
 
 Writes every user's preference, says {"kind": "ready"} on stdout once all are durable, then sends: event i is due at
 start + i / rate, and is late, not left out, where something held it up. Meanwhile users change their minds and their
-addresses. SIGTERM ends it early, in order; SIGUSR1 asks for ten times as much for 5 s. `accepted.py` says what is in the
-ledger; later loads are added to it.
+addresses. SIGTERM ends it early, in order; SIGUSR1 asks for ten times as much for 5 s. `accepted.py` says what is in
+the ledger; later loads are added to it.
 """
 
 import argparse

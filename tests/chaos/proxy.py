@@ -6,6 +6,8 @@ It runs on a loop in a thread of its own; what it is to do may be changed at any
 import asyncio
 import contextlib
 import random
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,11 +79,11 @@ class Proxy:
 
     def _abort(self) -> None:
         for writer in self._writers:
-            writer.transport.abort()
+            _reset(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         if self._weather.closed:
-            client.transport.abort()
+            _reset(client)
             return
         with contextlib.suppress(OSError, asyncio.CancelledError):
             from_server, server = await asyncio.open_connection("127.0.0.1", self.to)
@@ -100,7 +102,8 @@ class Proxy:
             while data := await self._read(reader, upward=upward):
                 weather = self._weather
                 if self._draw.random() < weather.reset:
-                    break
+                    _reset(writer)
+                    _reset(other)
                 if weather.delay_s or weather.bytes_s:
                     await asyncio.sleep(weather.delay_s + (len(data) / weather.bytes_s if weather.bytes_s else 0.0))
                 if weather.deaf if upward else weather.mute:
@@ -110,7 +113,7 @@ class Proxy:
                     continue
                 writer.write(data)
                 await writer.drain()
-        except OSError:
+        except (OSError, EOFError):
             pass
         finally:
             writer.transport.abort()
@@ -121,9 +124,13 @@ class Proxy:
         """The next chunk; where requests may be answered here, a whole one."""
         if not upward or self._weather.answer is None:
             return await reader.read(_CHUNK)
-        head = await reader.read(_CHUNK)
-        while head and b"\r\n\r\n" not in head:
-            head += await reader.read(_CHUNK)
-        fields, _, body = head.partition(b"\r\n\r\n")
-        length = next((int(f[15:]) for f in fields.split(b"\r\n") if f[:15].lower() == b"content-length:"), 0)
-        return head + await reader.readexactly(max(0, length - len(body)))
+        head = await reader.readuntil(b"\r\n\r\n")
+        fields = head.lower().split(b"\r\n")
+        length = next((int(field[15:]) for field in fields if field.startswith(b"content-length:")), 0)
+        return head + await reader.readexactly(length)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST, not in order."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

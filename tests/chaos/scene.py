@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any, Self
 
 from accepted import Load
@@ -36,6 +37,8 @@ PROVIDERS = {"push": "fcm", "sms": "twilio", "email": "sendgrid"}
 USUAL = {"latency_ms": {"p50": 20, "p99": 80}}
 """How providers answer when nothing is wrong."""
 KEEP_S = 0.2
+PATIENCE_S = 60.0
+"""How long a worker may take until it works."""
 EXCUSED_S = 130.0
 """How long after a fault a process may still end because of it: a record may wait 120 s to be written."""
 TMPFS_MIB = 256
@@ -44,11 +47,13 @@ TMPFS_MIB = 256
 class Scene:
     """A running pipeline that can be hurt. Leaving it ends everything."""
 
-    def __init__(self, *, small_disk: bool = False) -> None:
+    def __init__(self, rig: Rig | None = None, *, small_disk: bool = False) -> None:
+        """On a stack of its own, or on `rig`, whose brokers have no proxy then."""
         with Reservation(("kafka proxy", "dynamodb proxy"), {}) as held:
             ports = held.ports
         self.kafka, self.dynamodb = Proxy(ports["kafka proxy"]), Proxy(ports["dynamodb proxy"])
-        self.rig = Rig(("kafka", "dynamodb", "s3", "sandbox"), detour=self.kafka.port)
+        self._proxied = rig is None
+        self.rig = rig or Rig(("kafka", "dynamodb", "s3", "sandbox"), detour=self.kafka.port)
         self._small_disk = small_disk
         self.hurts: list[Hurt] = []
         self.deaths: list[dict[str, Any]] = []
@@ -84,11 +89,14 @@ class Scene:
         self._exits.close()
 
     def _start(self) -> None:
-        self.kafka.to, self.dynamodb.to = self.rig.stack.aside, int(self.rig.settings.dynamodb.rpartition(":")[2])
+        self.dynamodb.to = int(self.rig.settings.dynamodb.rpartition(":")[2])
         self.admin = AdminClient({"bootstrap.servers": self.rig.brokers, "log_level": 2})
         self.usual()
         high, low, beside = (roster.of_lane(lane) for lane in (Lane.HIGH, Lane.LOW, None))
-        aside = {"CARILLON_KAFKA": f"127.0.0.1:{self.kafka.port}"}
+        aside = {}
+        if self._proxied:
+            self.kafka.to = self.rig.stack.aside
+            aside = {"CARILLON_KAFKA": f"127.0.0.1:{self.kafka.port}"}
         store = {"CARILLON_DYNAMODB": f"http://127.0.0.1:{self.dynamodb.port}"}
         self.high = [self.rig.worker("high-a", *high), self.rig.worker("high-b", *high, environment=aside)]
         self.low = self.rig.worker("low-a", *low)
@@ -147,6 +155,13 @@ class Scene:
             time.sleep(0.1)
         return True
 
+    def pick(self, draw: Random, *workers: Worker) -> Worker:
+        """One of them, at work. Raises ChaosError if it does not come to be."""
+        worker = draw.choice(workers)
+        if not self.until(lambda: worker.ready, PATIENCE_S):
+            raise ChaosError(f"{worker.name} does not work")
+        return worker
+
     # -- workers ---------------------------------------------------------------------------------------------------
 
     def kill(self, worker: Worker, *, wipe: bool = False, plants: Sequence[str] = ()) -> None:
@@ -184,13 +199,13 @@ class Scene:
         """End it in order and start it with these plants; returns when it works."""
         self.end(worker)
         self.up(worker, plants)
-        self.expect(self.until(lambda: worker.ready, 60.0), f"{worker.name} works again after a restart")
+        self.expect(self.until(lambda: worker.ready, PATIENCE_S), f"{worker.name} works again after a restart")
 
     @contextmanager
     def frozen(self, worker: Worker) -> Iterator[None]:
         """SIGSTOP, and SIGCONT at the end."""
         pid = worker.pid
-        with self.hurting("freeze", worker):
+        with self.hurting("freeze", worker), contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
             yield
             os.kill(pid, signal.SIGCONT)
@@ -283,7 +298,7 @@ class Scene:
         for worker in self.workers:
             self.up(worker)
         for worker in self.workers:
-            self.expect(self.until(lambda worker=worker: worker.ready, 60.0), f"{worker.name} works in the end")
+            self.expect(self.until(lambda worker=worker: worker.ready, PATIENCE_S), f"{worker.name} works in the end")
 
     def drain(self, limit_s: float) -> float:
         """Wait until everything is worked; returns the seconds it took."""

@@ -30,10 +30,10 @@ class Strike:
 
 
 def plan(seed: int, over_s: float, faults: Mapping[str, Fault]) -> list[Strike]:
-    """Strikes within `over_s` seconds of load; none comes a second time before all that fit have come once."""
+    """Strikes within `over_s` seconds of load, with a rest in the end; none comes again before all that fit came."""
     draw, deck, found, at_s = Random(f"{seed}:chaos"), _deck(seed, faults), [], FIRST_S
     while True:
-        left_s = over_s - at_s
+        left_s = over_s - REST_S[0] - at_s
         first = next((fault for _, fault in zip(range(len(faults)), deck, strict=False) if _fits(fault, left_s)), None)
         if first is None:
             return found

@@ -1,7 +1,7 @@
 """The broker's disk is full; then there is room again."""
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random
 
 from fault import fault
@@ -13,9 +13,9 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Nothing is taken that cannot be kept; with room again all goes on without a hand at the data."""
     with scene.hurting("broker"):
         filler = scene.disk / "filler"
-        free = os.statvfs(scene.disk)
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize)
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(2**16))
         scene.expect(scene.until(scene.broker_gone, 30.0), "the broker stops on a full disk")
         yield
         filler.unlink()
