@@ -26,7 +26,7 @@ from threading import Thread
 from typing import Any
 
 import msgspec
-from measure import BenchError, load, option, say, text
+from measure import BenchError, load, say
 from outputs import Watch, contents, deliveries, topics
 from peer import SNAPSHOT_S, Peer, chosen
 from processes import Worker
@@ -34,6 +34,7 @@ from results import Result
 from rig import Rig, producer
 from workload import Contents, Event, backlog, expected, fill, preferences
 
+from deploy.local.results import option, text
 from schemas.topics import PREFERENCES, Topic, notifications
 from schemas.vocabulary import Lane
 
@@ -211,7 +212,7 @@ def main() -> None:
             row = {"peer": peer.name, "trouble": str(error)}
         say("  ".join(f"{name} {value}" for name, value in row.items() if value != ""))
         rows.append(row)
-    result.save({"kills": kills, "rate": rate, "seed": seed, "peers": rows})
+    result.tell({"kills": kills, "rate": rate, "seed": seed, "peers": rows})
 
 
 if __name__ == "__main__":

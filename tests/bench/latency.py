@@ -6,14 +6,15 @@ route.high alone in its process, as shipped, measured as steady.py says, which m
 process with all flows of the high lane and record stands idle for 20 s.
 """
 
-import json
 import time
 
-from measure import cpu_s, load, option, say
+from measure import cpu_s, say
 from peer import PEERS
+from results import Result
 from rig import Rig
 from steady import RATES, Steady, line, prepare
 
+from deploy.local.results import option
 from deploy.local.stack import PARTS
 from flows import roster
 from schemas.vocabulary import Lane
@@ -37,7 +38,7 @@ def idle() -> dict[str, float]:
 
 def main() -> None:
     """Measure, print a line a rate, and everything as JSON in the last line."""
-    seconds, users, before = option("SECONDS", 30), option("USERS", 20_000), load()
+    seconds, users, result = option("SECONDS", 30), option("USERS", 20_000), Result("latency")
     results = []
     with Rig() as rig:
         load_ = Steady(rig, PEERS["carillon"], prepare(rig, users, max(RATES) // 2), users)
@@ -46,7 +47,7 @@ def main() -> None:
             say(line(found))
     standing = idle()
     say(line(standing))
-    say(json.dumps({"rates": results, "load_before": round(before, 2)} | standing))
+    result.tell({"rates": results} | standing)
 
 
 if __name__ == "__main__":

@@ -19,17 +19,6 @@ class BenchError(Exception):
     """A run that cannot be believed: something ended, stalled or wrote what it should not have."""
 
 
-def option(name: str, default: int) -> int:
-    """A number from `NAME=value` on the command line or in the environment."""
-    return int(text(name, str(default)))
-
-
-def text(name: str, default: str) -> str:
-    """A word from `NAME=value` on the command line or in the environment."""
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
-    return given.get(name) or os.environ.get(name) or default
-
-
 def cpu_s(pid: int) -> float:
     """CPU seconds of a process so far, its ended threads included."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -89,6 +78,14 @@ def say(text: str = "") -> None:
     """A line of the report."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999)
+
+
+def distribution(ordered: Sequence[float]) -> list[tuple[float, float]]:
+    """Sorted values as (share, the percentile of it): enough to draw them by."""
+    return [(share, round(percentile(ordered, share), 2)) for share in SHARES]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

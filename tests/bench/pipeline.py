@@ -14,15 +14,16 @@ when it then holds for 30 s. Percentiles are exact, over every call. Sums at the
 end for every delivery, one row for every notification.
 """
 
-import json
 import time
 
 from lane import Lanes
-from measure import BenchError, cpu_s, load, option, percentile, rss_mb, say, threads_s
+from measure import BenchError, cpu_s, distribution, percentile, rss_mb, say, threads_s
 from processes import Phase, Worker
+from results import Result
 from rig import Rig
 from sums import Sums
 
+from deploy.local.results import option
 from deploy.local.stack import PARTS
 from flows import roster
 from schemas.vocabulary import Lane
@@ -126,6 +127,7 @@ class Pipeline:
         return found | {
             "at_rate": rate,
             "max_ms": round(calls.waits[-1] * 1000, 1),
+            "distribution": distribution([wait * 1000 for wait in calls.waits]),
             "calls": len(calls.waits),
             "lost": calls.missing,
             "called_twice": calls.repeated,
@@ -142,7 +144,7 @@ _SHARES = {"50": 0.5, "99": 0.99, "999": 0.999}
 def main() -> None:
     """Search, measure, close the sums; the figures as JSON in the last line."""
     rate, seconds, users = option("RATE", 0), option("SECONDS", 60), option("USERS", 20_000)
-    before, sustained = load(), 0
+    result, sustained = Result("pipeline"), 0
     with Rig(PARTS) as rig:
         path = Pipeline(rig, users)
         if not rate:
@@ -152,8 +154,7 @@ def main() -> None:
         found = path.measure(rate, seconds)
         sums = Sums(rig, path.lanes)
         say(str(sums))
-        load_ = {"load_before": round(before, 2), "load_after": round(load(), 2)}
-        say(json.dumps({"sustained_per_s": sustained} | found | {"sums_close": sums.close} | load_))
+        result.tell({"sustained_per_s": sustained} | found | {"sums_close": sums.close})
 
 
 if __name__ == "__main__":

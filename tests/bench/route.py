@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
 
-from measure import BenchError, Sample, load, option, rss_mb, say, spread, steady, text
+from measure import BenchError, Sample, load, rss_mb, say, spread, steady
 from outputs import Verdict, Watch, judge, topics, untold
 from peer import PEERS, START_S, Peer, chosen
 from processes import Worker
@@ -36,6 +36,7 @@ from results import Result
 from rig import Rig
 from workload import backlog, expected, fill, preferences, probes
 
+from deploy.local.results import option, text
 from schemas.topics import PREFERENCES, Topic, notifications
 from schemas.vocabulary import Lane
 
@@ -186,7 +187,7 @@ def main() -> None:
     for peer in peers:
         columns = [[getattr(run[peer.name], field.name) for run in runs_found] for field in fields(Figures)]
         say(f"{peer.name:16}" + "".join(f"{spread(column, 1 if column[0] < 1000 else 0):>24}" for column in columns))
-    result.save(summary(runs_found) | {"events": count, "users": users, "runs": runs, "peers": by_peer(runs_found)})
+    result.tell(summary(runs_found) | {"events": count, "users": users, "runs": runs, "peers": by_peer(runs_found)})
 
 
 NAMES = {

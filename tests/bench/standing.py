@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from lane import Lanes
-from measure import load, option, say, spread
+from measure import load, say, spread
 from rig import Rig
 from sums import Sums
 
+from deploy.local.results import option
 from deploy.local.stack import PARTS
 from flows import roster
 from schemas.channels import CHANNELS

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 import msgspec
-from measure import cpu_s, load, option, percentile, say, text
+from measure import cpu_s, distribution, load, percentile, say
 from outputs import topics
 from peer import PEERS, Peer, chosen
 from processes import Phase, Worker
@@ -22,6 +22,7 @@ from results import Result
 from rig import Rig
 from workload import event, fill, preferences
 
+from deploy.local.results import option, text
 from schemas.topics import PREFERENCES, Topic, notifications
 from schemas.vocabulary import Lane
 
@@ -106,6 +107,7 @@ class Steady:
             "p99_ms": percentile(times, 0.99),
             "p999_ms": percentile(times, 0.999),
             "max_ms": times[-1],
+            "distribution": distribution(times),
             "worker_us": round(worker_us, 1),
             "broker_us": round(broker_us, 1),
             "sum_us": round(worker_us + broker_us, 1),
@@ -117,7 +119,7 @@ class Steady:
 
 def line(found: dict[str, Any]) -> str:
     """One rate, to be read."""
-    return "  ".join(f"{name} {value}" for name, value in found.items())
+    return "  ".join(f"{name} {value}" for name, value in found.items() if not isinstance(value, list))
 
 
 def prepare(rig: Rig, users: int, warm_rate: int) -> Worker:
@@ -160,7 +162,7 @@ def main() -> None:
     with Rig() as rig:
         prepare(rig, users, max(rates) // 2).stop()
         found = {peer.name: measure(rig, peer, rates, seconds, users) for peer in chosen(text("PEERS", DEFAULT))}
-    result.save({"seconds": seconds, "users": users, "peers": found})
+    result.tell({"seconds": seconds, "users": users, "peers": found})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from accepted import Entry
 from audit import Audit, report
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from harness import Rig, log, option
+from harness import Rig, log
 from hurts import Hurt
 from pipeline_audit import audit
 from recovery import due_times, recovered_s, series
@@ -29,6 +29,7 @@ from deploy.local import probes
 from deploy.local.children import Child, Nursery, stop
 from deploy.local.fetch import formatter
 from deploy.local.ports import Reservation
+from deploy.local.results import option
 from deploy.local.servers import ASIDE, CONTROLLER, Plan, kafka_command, kafka_properties
 
 NODES = (1, 2, 3)

@@ -20,11 +20,13 @@ from typing import Any
 import pipeline_audit
 from audit import examples
 from fault import Fault, discover
-from harness import log, option
+from harness import log
 from recovery import due_times, recovered_s, series
 from scene import Scene
 from schedule import Strike, plan
-from victims import REPOSITORY, ChaosError
+from victims import ChaosError
+
+from deploy.local.results import Run, option
 
 DRAIN_S = 180.0
 LATE_S = 120.0
@@ -96,11 +98,9 @@ def _recoveries(struck: Sequence[Struck], seconds: Sequence[Mapping[str, float]]
         row["recovered_s"] = recovered_s(seconds, row["struck_s"], row["healed_s"], until_s)
 
 
-def tell(summary: dict[str, Any]) -> None:
+def tell(summary: dict[str, Any], left: Run) -> None:
     """Print a seed's summary, and leave it in .carillon/chaos with its seconds."""
-    folder = REPOSITORY / ".carillon" / "chaos"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1))
+    left.save(summary)
     short = {name: value for name, value in summary.items() if name not in ("seconds", "resident_mib")}
     sys.stdout.write(json.dumps(short) + "\n")
     sys.stdout.flush()
@@ -124,11 +124,12 @@ def main() -> int:
     for seed in seeds():
         if ends_at is not None and time.time() > ends_at:
             break
+        left = Run("chaos", f"seed-{seed}")
         try:
             summary = run(seed, option("DURATION", 60), option("RATE", 150), option("USERS", 400), faults)
         except ChaosError as error:
             summary = {"seed": seed, "faults": ["aborted"], "why": str(error)}
-        tell(summary)
+        tell(summary, left)
         if summary["faults"]:
             failed.append(seed)
             log(f"seed {seed} FAILED; the same again: make chaos SEED={seed} DURATION={option('DURATION', 60)}")

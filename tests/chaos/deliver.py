@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from audit import Audit, report
-from harness import Rig, log, option
+from harness import Rig, log
 from traffic import TENANT, Upstream, Written, user, write_people
 from victims import Worker
 
+from deploy.local.results import option
 from schemas.keys import notification_id
 from schemas.vocabulary import Lane
 

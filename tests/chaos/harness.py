@@ -39,11 +39,6 @@ TEMPLATE = {
 }
 
 
-def option(name: str, default: int) -> int:
-    """A whole number from the environment, where `make TARGET NAME=n` puts it."""
-    return int(os.environ.get(name, default))
-
-
 def log(text: str) -> None:
     """A line for whoever watches the run."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")

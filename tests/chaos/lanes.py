@@ -19,10 +19,11 @@ from typing import Any
 
 from audit import Audit, report
 from confluent_kafka import Producer
-from harness import Rig, log, option
+from harness import Rig, log
 from traffic import TENANT, user, write_people
 from victims import ChaosError
 
+from deploy.local.results import option
 from schemas.keys import notification_id
 from schemas.vocabulary import Lane
 

@@ -15,10 +15,12 @@ import time
 from typing import Any
 
 from audit import examples
-from harness import Rig, log, option
+from harness import Rig, log
 from route_audit import audit
 from traffic import Upstream, events, write_preferences
 from victims import ChaosError, Worker
+
+from deploy.local.results import option
 
 PACE_S = 4.0
 """Mean seconds between faults: a restart takes two to three, so some faults meet a worker that is restoring."""

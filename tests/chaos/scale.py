@@ -11,9 +11,11 @@ import time
 from typing import Any
 
 from audit import Audit, report
-from harness import Rig, log, option
+from harness import Rig, log
 from route_audit import audit
 from traffic import Upstream, events, write_preferences
+
+from deploy.local.results import option
 
 SIZES = (1, 2, 4, 2, 1)
 DRAIN_S = 240.0

@@ -14,11 +14,13 @@ import time
 from dataclasses import dataclass
 
 from audit import Audit, examples
-from harness import Rig, log, option
+from harness import Rig, log
 from hurts import Hurt
 from ledgers import CHANNELS
 from pipeline_audit import audit
 from victims import ChaosError
+
+from deploy.local.results import Run, option
 
 SEEN = {
     "drop": {"undecided", "lost"},
@@ -112,6 +114,7 @@ def run(seconds: int, rate: int, one_in: int, *, together: bool) -> list[Phase]:
 
 def main() -> int:
     """All phases; returns the exit code."""
+    left = Run("chaos", "selftest")
     try:
         phases = run(
             option("SECONDS", 8), option("RATE", 150), option("ONE_IN", 200), together=bool(option("TOGETHER", 0))
@@ -124,7 +127,8 @@ def main() -> int:
         name = " + ".join(phase.plants) or "no plant"
         sys.stdout.write(f"{name}: red should be {sorted(phase.wanted)}, red was {sorted(phase.found)}\n")
     seen = {" + ".join(phase.plants) or "no plant": sorted(phase.found) for phase in phases}
-    sys.stdout.write(json.dumps({"red": seen, "faults": [" + ".join(phase.plants) for phase in wrong]}) + "\n")
+    told = left.save({"red": seen, "faults": [" + ".join(phase.plants) for phase in wrong]})
+    sys.stdout.write(json.dumps(told) + "\n")
     return 1 if wrong else 0
 
 

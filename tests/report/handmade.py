@@ -7,6 +7,7 @@ from typing import Any
 
 ABOUT: dict[str, Any] = {
     "command": "run.py EVENTS=1000",
+    "commit": "abc1234",
     "began": "2026-01-02T03:04:05Z",
     "took_s": 61.5,
     "machine": {"cores": 2, "cpu": "Some CPU", "memory_gb": 24, "kernel": "6.1"},
@@ -46,6 +47,7 @@ def seed(number: int, **other: object) -> dict[str, Any]:
         _strike(["kill", "provider_outage"], 50.0, 54.0, 10.0, 1.0),
     ]
     return ABOUT | {
+        "command": f"chaos.py SEED={number} DURATION=60",
         "seed": number,
         "struck": struck,
         "late": [],

@@ -1,6 +1,7 @@
 """The page: its head, the parts, and which runs it was drawn from."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.report import audit_section, fault_section, peer_section, pipeline_section
@@ -39,38 +40,40 @@ def _faults(told: str) -> str:
 
 
 def _runs(results: Results) -> str:
-    """Where, when and how each result was made. Runs on the same machine with the same versions stand together."""
+    """Where, when and how each result was made; results that share a machine and versions stand together."""
     every = dict(results.single)
     if results.seeds:
         every["chaos/seeds"] = _together(results.seeds)
     if not every:
         return "None."
     rows = [
-        (f"`{name}`", f"`{run.get('command', '?')}`", run.get("began", "?"), run.get("took_s"), _load(run))
+        (f"`{name}`", *(f"`{run.get(field, '?')}`" for field in ("command", "commit")), run.get("began"), *_costs(run))
         for name, run in sorted(every.items())
     ]
-    told = table(("result", "command", "began", "took, s", "load before, after"), rows, words=3)
+    told = table(("result", "command", "commit", "began", "took, s", "load before, after"), rows, words=4)
     abouts: dict[str, list[str]] = {}
     for name, run in sorted(every.items()):
         abouts.setdefault(_about(run), []).append(f"`{name}`")
-    return "\n\n".join([told, "\n".join(f"* {', '.join(names)}: {about}" for about, names in abouts.items())])
+    return f"{told}\n\n" + "\n".join(f"* {', '.join(names)}: {about}" for about, names in abouts.items())
 
 
-def _together(seeds: Iterable[Result]) -> Result:
-    """All seeds as one run: its time the sum of theirs."""
-    found = list(seeds)
-    first, last = found[0], found[-1]
-    commands = list(dict.fromkeys(str(seed.get("command", "?")) for seed in found))
-    times = [seed["took_s"] for seed in found if "took_s" in seed]
-    return first | {
-        "command": commands[0] + (f" and {len(commands) - 1} more" if len(commands) > 1 else ""),
-        "took_s": sum(times) if times else None,
-        "load_after": last.get("load_after"),
+def _together(seeds: Sequence[Result]) -> Result:
+    """All seeds as one run: from the first on, their times summed, every command and commit that differs."""
+    first, *_, last = sorted([*seeds, *seeds], key=lambda seed: str(seed.get("began")))
+    told = {
+        field: "` `".join(dict.fromkeys(_without_number(seed.get(field, "?")) for seed in seeds))
+        for field in ("command", "commit")
     }
+    times = [seed["took_s"] for seed in seeds if "took_s" in seed]
+    return first | told | {"took_s": sum(times), "load_after": last.get("load_after")}
 
 
-def _load(run: Result) -> str:
-    return f"{number(run.get('load_before'))}, {number(run.get('load_after'))}"
+def _without_number(command: str) -> str:
+    return re.sub(r" (SEED|FIRST)=\d+", "", command)
+
+
+def _costs(run: Result) -> tuple[object, str]:
+    return run.get("took_s"), f"{number(run.get('load_before'))}, {number(run.get('load_after'))}"
 
 
 def _about(run: Result) -> str:

@@ -64,6 +64,14 @@ def test_figures_on_the_page_are_those_of_the_results(drawn: Path) -> None:
     assert rows(text, "all") == [["all", "470"]]
 
 
+def test_every_run_is_told_with_its_command_commit_machine_and_load(drawn: Path) -> None:
+    text = (drawn / "README.md").read_text()
+    (seeds,), (peers,) = rows(text, "`chaos/seeds`"), rows(text, "`bench/peers`")
+    assert seeds[1:] == ["`chaos.py DURATION=60`", "`abc1234`", "2026-01-02T03:04:05Z", "123", "0.5, 1.75"]
+    assert peers[1:3] == ["`run.py EVENTS=1000`", "`abc1234`"]
+    assert "2 cores of Some CPU, 24 GB, Linux 6.1; kafka-server 4.4.0, python 3.11.7" in text
+
+
 def test_pictures_say_their_figures_in_letters_that_can_be_searched(drawn: Path) -> None:
     said = {path.stem: words(path) for path in (drawn / "pictures").iterdir()}
     assert "4 strikes in 60 s: 0 of 1,234 accepted were lost" in said["faults"]

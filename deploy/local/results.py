@@ -1,0 +1,92 @@
+"""What a run leaves: `.carillon/KIND/NAME.json` with its figures, and with all that they depend on.
+
+Options are asked for here, so that a result can tell which of them were given.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from deploy.local.servers import REPOSITORY
+
+LOCAL = REPOSITORY / ".carillon"
+_PACKAGES = ("faust-streaming", "confluent-kafka", "rocksdict", "aiokafka", "msgspec", "uvloop")
+_given: dict[str, str] = {}
+
+
+def text(name: str, default: str) -> str:
+    """A word from `NAME=value` on the command line or in the environment, where `make TARGET NAME=value` puts it."""
+    arguments = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
+    found = arguments.get(name) or os.environ.get(name)
+    if found:
+        _given[name] = found
+    return found or default
+
+
+def option(name: str, default: int) -> int:
+    """The same, a whole number."""
+    return int(text(name, str(default)))
+
+
+class Run:
+    """One run, from its start on. What it leaves goes to another folder than .carillon if RESULTS names one."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        self._path = Path(os.environ.get("RESULTS", LOCAL)) / kind / f"{name}.json"
+        self._began, self._load = time.time(), os.getloadavg()[0]
+
+    def save(self, figures: dict[str, object]) -> dict[str, object]:
+        """Write the file; returns the figures and the load, for the last line that a run says."""
+        about: dict[str, object] = {
+            "command": " ".join([Path(sys.argv[0]).name, *(f"{name}={value}" for name, value in _given.items())]),
+            "commit": _told("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude=*").strip(),
+            "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._began)),
+            "took_s": round(time.time() - self._began, 1),
+            "machine": machine(),
+            "versions": self.versions(),
+        }
+        told = figures | {"load_before": round(self._load, 2), "load_after": round(os.getloadavg()[0], 2)}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(about | told, indent=1) + "\n")
+        return told
+
+    def versions(self) -> dict[str, str]:
+        """What took part."""
+        java = re.search(r'version "([^"]+)"', _told("java", "-version"))
+        return {
+            "python": platform.python_version(),
+            "java": java.group(1) if java else "none",
+            "kafka": jar_version(LOCAL / "lib" / "kafka", "kafka-server"),
+            **{package: version(package) for package in _PACKAGES},
+        }
+
+
+def machine() -> dict[str, object]:
+    """Cores, their model, memory in GB, the kernel."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "cores": os.cpu_count(),
+        "cpu": model.group(1) if model else platform.processor(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "kernel": platform.release(),
+    }
+
+
+def jar_version(folder: Path, jar: str) -> str:
+    """The version that the name of a jar tells."""
+    return next((path.stem.removeprefix(f"{jar}-") for path in sorted(folder.glob(f"{jar}-[0-9]*.jar"))), "none")
+
+
+def _told(*command: str) -> str:
+    """What a program says; nothing if it is not here."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout + done.stderr
