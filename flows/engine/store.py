@@ -14,6 +14,8 @@ from pathlib import Path
 
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
+from flows.engine.stop import die
+
 log = logging.getLogger("carillon.engine")
 _OFFSET = b"\x00carillon:changelog-offset"
 _MIB = 1024 * 1024
@@ -113,6 +115,15 @@ class Store:
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The entries under `keys`, in their order."""
+        try:
+            return self._get_many(keys)
+        except Exception as error:  # as above; to the engine it would look like a bug of its stage
+            if not _unreadable(error):
+                raise
+            shutil.rmtree(self._folder, ignore_errors=True)
+            die(f"{self._folder} cannot be read and was removed: it begins anew")
+
+    def _get_many(self, keys: list[bytes]) -> list[bytes | None]:
         newest, *older = self._buckets.values()
         found = _multi_get(newest, keys)
         for bucket in older:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pipeline_audit
 from audit import examples
+from confluent_kafka import KafkaException
 from fault import Fault, discover
 from harness import log
 from recovery import due_times, recovered_s, series
@@ -27,6 +28,7 @@ from schedule import Strike, plan
 from victims import ChaosError
 
 from deploy.local.results import Run, option
+from deploy.local.stack import StackError
 
 DRAIN_S = 180.0
 LATE_S = 120.0
@@ -127,8 +129,8 @@ def main() -> int:
         left = Run("chaos", f"seed-{seed}")
         try:
             summary = run(seed, option("DURATION", 60), option("RATE", 150), option("USERS", 400), faults)
-        except ChaosError as error:
-            summary = {"seed": seed, "faults": ["aborted"], "why": str(error)}
+        except (ChaosError, StackError, KafkaException, OSError) as error:
+            summary = {"seed": seed, "faults": ["aborted"], "why": f"{type(error).__name__}: {error}"}
         tell(summary, left)
         if summary["faults"]:
             failed.append(seed)

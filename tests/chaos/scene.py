@@ -263,7 +263,7 @@ class Scene:
         """Delete a group with its offsets; False while it still has members."""
         try:
             self.admin.delete_consumer_groups([f"carillon-{flow}"])[f"carillon-{flow}"].result(10)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             return False
         return True
 

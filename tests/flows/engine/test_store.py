@@ -1,5 +1,6 @@
 import os
 import resource
+import sys
 import threading
 from pathlib import Path
 
@@ -124,6 +125,27 @@ def test_a_store_that_cannot_be_read_begins_anew_in_all_its_buckets(tmp_path: Pa
     again.write({b"new": b"2"}, 1)
     again.close()
     assert Store(tmp_path, KEEP_S, NOW).get_many([b"new"]) == [b"2"]
+
+
+def test_a_store_that_proves_unreadable_ends_the_process_and_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.engine.store.die", sys.exit)
+    keys = [b"%d" % number for number in range(1000)]
+    store = Store(tmp_path, None, NOW)
+    store.write({key: os.urandom(100) for key in keys}, 7)
+    store._buckets[0].flush()
+    store.close()
+    (table,) = (tmp_path / "0").glob("*.sst")
+    data = bytearray(table.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 4096] = os.urandom(4096)
+    table.write_bytes(data)
+    store = Store(tmp_path, None, NOW)
+    with pytest.raises(SystemExit, match="begins anew"):
+        store.get_many(keys)
+    store.close()
+    again = Store(tmp_path, None, NOW)
+    assert again.offset() is None
 
 
 def test_a_store_that_cannot_be_opened_for_want_of_room_is_left_as_it_is(tmp_path: Path) -> None:
