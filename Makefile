@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMPS := .carillon/stamps
 SOURCES := schemas tables agents flows deploy
 
-.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos-route chaos-deliver chaos-scale chaos-lanes requirements clean
+.PHONY: help setup demo test check bench-route bench-pipeline bench-blast bench-latency bench-stand chaos-route chaos-deliver chaos-scale chaos-lanes requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench-route: setup ## Measure the routing stage, side by side with its peers
 
 bench-pipeline: setup ## Measure the whole pipeline's throughput
 	$(BIN)/python tests/bench/pipeline.py
+
+bench-blast: setup ## Measure OTPs while ten times as much marketing comes
+	$(BIN)/python tests/bench/blast.py
 
 bench-latency: setup ## Measure due -> provider call under open-loop load
 	$(BIN)/python tests/bench/latency.py
