@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMPS := .carillon/stamps
 SOURCES := schemas tables agents flows deploy
 
-.PHONY: help setup demo test check bench-route bench-peers bench-steady bench-kills bench-pipeline bench-latency bench-stand chaos soak chaos-brokers chaos-route chaos-deliver chaos-scale chaos-lanes report requirements clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(MAKEFILE_LIST))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-kills: setup $(STAMPS)/peers ## Count what each peer loses and repeats und
 
 bench-pipeline: setup ## Measure the whole pipeline's throughput
 	$(BIN)/python tests/bench/pipeline.py
+
+bench-blast: setup ## Measure OTPs while ten times as much marketing comes
+	$(BIN)/python tests/bench/blast.py
 
 bench-latency: setup ## Measure due -> provider call under open-loop load
 	$(BIN)/python tests/bench/latency.py

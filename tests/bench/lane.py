@@ -32,11 +32,17 @@ _TEMPLATE = {
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What the ledger says of a few phases: seconds from due to the first call, sorted; calls missing and repeated."""
+    """What the ledger says of a few phases: when each delivery was due and how many seconds later it was first called;
+    calls missing and repeated."""
 
-    waits: list[float]
+    by_due: list[tuple[float, float]]
     missing: int
     repeated: int
+
+    @property
+    def waits(self) -> list[float]:
+        """The waits alone, sorted."""
+        return sorted(wait for _, wait in self.by_due)
 
 
 class Lanes:
@@ -122,5 +128,5 @@ class Lanes:
             if place in due:
                 repeated += place in first
                 first.setdefault(place, row["t"])
-        waits = sorted(at - due[place] for place, at in first.items())
-        return Calls(waits, len(due) - len(first), repeated)
+        by_due = [(due[place], at - due[place]) for place, at in first.items()]
+        return Calls(by_due, len(due) - len(first), repeated)

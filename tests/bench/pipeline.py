@@ -2,6 +2,7 @@
 
     python tests/bench/pipeline.py                 search the capacity, then measure at 70 % of it
     python tests/bench/pipeline.py RATE=1500 SECONDS=60     measure at this rate alone
+    python tests/bench/pipeline.py WORKERS=2                 two processes a lane instead of one
 
 Broker, DynamoDB Local, S3, sandbox (a provider answers after 60 ms, p99 150) and generator share the machine with the
 workers: one process a lane with its five flows, and one for record, as shipped. 10 % OTP, 50 % transactional, 10 %
@@ -40,14 +41,15 @@ WARM_S = 3.0
 class Pipeline:
     """The path and its load."""
 
-    def __init__(self, rig: Rig, users: int) -> None:
+    def __init__(self, rig: Rig, users: int, a_lane: int = 1) -> None:
         self.rig, self.users = rig, users
         self.lanes = Lanes(rig, users)
         self.workers: dict[str, Worker] = {
-            "high": rig.worker("high", roster.of_lane(Lane.HIGH)),
-            "low": rig.worker("low", roster.of_lane(Lane.LOW)),
-            "record": rig.worker("record", ["record"]),
+            f"{lane}{number or ''}": rig.worker(f"{lane}{number or ''}", roster.of_lane(lane))
+            for lane in Lane
+            for number in range(a_lane)
         }
+        self.workers["record"] = rig.worker("record", ["record"])
         for worker in self.workers.values():
             worker.start()
         for worker in self.workers.values():
@@ -123,18 +125,32 @@ class Pipeline:
             say(f"  {name}: {spent[name]:.0f} us a notification ({told}), {rss_mb(worker.pid):.0f} MB")
         drained = self.lanes.drain(phase.start + seconds)
         calls = self.lanes.calls([phase], "all")
-        found = {f"p{name}_ms": round(percentile(calls.waits, share) * 1000, 1) for name, share in _SHARES.items()}
-        return found | {
-            "at_rate": rate,
-            "max_ms": round(calls.waits[-1] * 1000, 1),
-            "distribution": distribution([wait * 1000 for wait in calls.waits]),
-            "calls": len(calls.waits),
-            "lost": calls.missing,
-            "called_twice": calls.repeated,
-            "statuses_behind": statuses_behind,
-            "statuses_drained_s": round(drained, 1),
-            "generator_late_ms": generator["late_ms"],
-            "cpu_us": {name: round(us) for name, us in spent.items() if us >= 1},
+        waits = calls.waits
+        found = {f"p{name}_ms": round(percentile(waits, share) * 1000, 1) for name, share in _SHARES.items()}
+        return (
+            found
+            | {
+                "at_rate": rate,
+                "max_ms": round(waits[-1] * 1000, 1),
+                "distribution": distribution([wait * 1000 for wait in waits]),
+                "calls": len(waits),
+                "lost": calls.missing,
+                "called_twice": calls.repeated,
+                "statuses_behind": statuses_behind,
+                "statuses_drained_s": round(drained, 1),
+                "generator_late_ms": generator["late_ms"],
+                "cpu_us": {name: round(us) for name, us in spent.items() if us >= 1},
+            }
+            | self.cost(spent)
+        )
+
+    def cost(self, spent: dict[str, float]) -> dict[str, float]:
+        """What larger loads take in cores at this cost of a notification: of our processes, and of the broker."""
+        ours, broker = sum(us for name, us in spent.items() if name in self.workers), spent["kafka"]
+        return {
+            f"{whose}_cores_at_{name}": round(us * rate / 1e6, 1)
+            for name, rate in {"10k_per_s": 10_000, "100m_a_day": 100e6 / 86_400}.items()
+            for whose, us in {"worker": ours, "broker": broker}.items()
         }
 
 
@@ -146,7 +162,7 @@ def main() -> None:
     rate, seconds, users = option("RATE", 0), option("SECONDS", 60), option("USERS", 20_000)
     result, sustained = Result("pipeline"), 0
     with Rig(PARTS) as rig:
-        path = Pipeline(rig, users)
+        path = Pipeline(rig, users, option("WORKERS", 1))
         if not rate:
             sustained = path.capacity(option("FROM", 1000))
             rate = sustained * 7 // 10

@@ -37,7 +37,7 @@ _ASKED = ("sms", "email", "best")
 _ADDRESSES = {"push": "device-token-{:012d}", "sms": "+4917{:08d}", "email": "u{}@example.org"}
 _MIX = ("otp", *("transactional",) * 5, "billing", *("marketing",) * 3)
 """10 % OTP, 50 % transactional, 10 % billing, 30 % marketing."""
-MIXES = {"all": _MIX, "high": _MIX[:7]}
+MIXES = {"all": _MIX, "high": _MIX[:7], "otp": _MIX[:1], "marketing": _MIX[7:]}
 
 
 class Contents(NamedTuple):
