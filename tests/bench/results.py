@@ -1,4 +1,5 @@
-"""Results as files, `.carillon/bench/NAME.json`, with all that is needed to judge them later."""
+"""Results as files, `.carillon/bench/NAME.json`, with all that is needed to judge them later. `AS=other` names the file
+of a run that takes only some of the peers."""
 
 import json
 import platform
@@ -10,7 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from measure import load, say
+from measure import load, say, text
 from peer import JARS, LOCAL
 
 PACKAGES = ("faust-streaming", "confluent-kafka", "rocksdict", "aiokafka", "msgspec", "quixstreams", "bytewax")
@@ -20,7 +21,7 @@ class Result:
     """One run of a benchmark, from its start on."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._began, self._load = name, time.time(), load()
+        self._name, self._began, self._load = text("AS", name), time.time(), load()
 
     def save(self, found: dict[str, Any]) -> None:
         """Write the file, and the result as the last line."""
