@@ -35,10 +35,10 @@ def option(name: str, default: int) -> int:
 
 
 class Run:
-    """One run, from its start on. What it leaves goes to another folder than .carillon if RESULTS names one."""
+    """One run, from its start on. AS=other gives its result another name, RESULTS another folder than .carillon."""
 
     def __init__(self, kind: str, name: str) -> None:
-        self._path = Path(os.environ.get("RESULTS", LOCAL)) / kind / f"{name}.json"
+        self._path = Path(os.environ.get("RESULTS", LOCAL)) / kind / f"{text('AS', name)}.json"
         self._began, self._load = time.time(), os.getloadavg()[0]
 
     def save(self, figures: dict[str, object]) -> dict[str, object]:

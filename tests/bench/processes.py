@@ -65,6 +65,7 @@ class Worker:
     def start(self) -> Self:
         """Start it on the state it has."""
         environment = self._rig.environment | {"CARILLON_STATE": str(self.state), "CARILLON_WORKER": self.name}
+        self.state.parent.mkdir(parents=True, exist_ok=True)
         self.began = time.time()
         self.child = self._rig.spawn(self.name, self._command, environment)
         return self

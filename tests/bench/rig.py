@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from measure import BenchError, Sample, cpu_s
 from processes import Phase, Worker
 
@@ -68,8 +68,15 @@ class Rig:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def make(self, topics: Sequence[Topic]) -> None:
-        """Make topics."""
+        """Make topics, and wait until each partition of them has a leader that answers."""
         Cluster(self.brokers, PARTITIONS, 1).apply(topics)
+        self.until(lambda: all(self._answers(topic.name) for topic in topics), 30.0, "leaders of new topics")
+
+    def _answers(self, topic: str) -> bool:
+        try:
+            return self.end(topic) >= 0
+        except KafkaException:
+            return False
 
     @contextmanager
     def environ(self) -> Iterator[None]:

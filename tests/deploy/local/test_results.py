@@ -16,6 +16,7 @@ def run_of_my_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "_given", {})
     monkeypatch.setattr(sys, "argv", ["/somewhere/tests/bench/route.py", "EVENTS=500", "PEERS=quix lean"])
     monkeypatch.setenv("USERS", "40")
+    monkeypatch.delenv("AS", raising=False)
     monkeypatch.setenv("RESULTS", str(tmp_path))
 
 
@@ -38,3 +39,9 @@ def test_a_result_tells_which_options_were_given_and_what_its_figures_depend_on(
     assert left["versions"]["kafka"][0].isdigit()
     assert {name: told[name] for name in ("load_before", "load_after")}.items() <= left.items()
     assert len(left["commit"]) >= 7
+
+
+def test_a_run_can_leave_its_result_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AS", "route-of-one")
+    results.Run("bench", "route").save({})
+    assert [path.name for path in (tmp_path / "bench").iterdir()] == ["route-of-one.json"]
