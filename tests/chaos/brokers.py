@@ -18,7 +18,7 @@ from accepted import Entry
 from audit import Audit, report
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from harness import Rig, log, option
+from harness import Rig, keep, log, option
 from hurts import Hurt
 from pipeline_audit import audit
 from recovery import due_times, recovered_s, series
@@ -184,6 +184,7 @@ def run(seed: int, duration_s: int, rate: int, users: int) -> Audit:
     for row, end in zip(times, ends, strict=True):
         row["recovered_s"] = recovered_s(seconds, row["struck_s"], row["healed_s"], end)
         row["late_for_s"] = recovered_s(seconds, row["struck_s"], row["struck_s"], end)
+    keep("brokers", {"away": times, "seconds": seconds})
     result.figures |= {"seed": seed, "away": times, "deaths": scene.deaths, "drained_s": round(drained_s, 1)}
     return result
 

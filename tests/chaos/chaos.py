@@ -21,11 +21,11 @@ import pipeline_audit
 from audit import examples
 from confluent_kafka import KafkaException
 from fault import Fault, discover
-from harness import log, option
+from harness import keep, log, option
 from recovery import due_times, recovered_s, series
 from scene import Scene
 from schedule import Strike, plan
-from victims import REPOSITORY, ChaosError
+from victims import ChaosError
 
 from deploy.local.stack import StackError
 
@@ -100,10 +100,8 @@ def _recoveries(struck: Sequence[Struck], seconds: Sequence[Mapping[str, Any]]) 
 
 
 def tell(summary: dict[str, Any]) -> None:
-    """Print a seed's summary, and leave it in .carillon/chaos with its seconds."""
-    folder = REPOSITORY / ".carillon" / "chaos"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"seed-{summary['seed']}.json").write_text(json.dumps(summary, indent=1))
+    """Print a seed's summary, and keep it with its seconds."""
+    keep(f"seed-{summary['seed']}", summary)
     short = {name: value for name, value in summary.items() if name not in ("seconds", "resident_mib")}
     sys.stdout.write(json.dumps(short) + "\n")
     sys.stdout.flush()

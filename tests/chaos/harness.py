@@ -50,6 +50,13 @@ def log(text: str) -> None:
     sys.stderr.flush()
 
 
+def keep(name: str, summary: Mapping[str, Any]) -> None:
+    """Leave what came of a run in .carillon/chaos, for whoever reports on it later."""
+    folder = REPOSITORY / ".carillon" / "chaos"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(summary, indent=1))
+
+
 class Rig:
     """A stack on empty data with every topic, and the workers of one run. Everything is gone when it is left."""
 
