@@ -8,6 +8,8 @@ from typing import Any
 
 from victims import ChaosError
 
+from deploy.local.results import Run
+
 EXAMPLES = 5
 
 
@@ -36,8 +38,12 @@ def examples(result: Audit) -> str:
     return "\n".join(f"  {name}: {list(islice(found, EXAMPLES))}" for name, found in result.faults.items())
 
 
-def report(run: Callable[[], Audit]) -> int:
-    """Make a run and tell of it: examples of faults, the figures as JSON in the last line; returns the exit code."""
+def report(name: str, run: Callable[[], Audit]) -> int:
+    """Make a run, tell of it and leave its figures; returns the exit code.
+
+    Examples of faults come first, the figures as JSON in the last line; `seconds` are not told, only left.
+    """
+    left = Run("chaos", name)
     try:
         result = run()
     except ChaosError as error:
@@ -45,5 +51,7 @@ def report(run: Callable[[], Audit]) -> int:
         return 1
     if result.faults:
         sys.stdout.write(examples(result) + "\n")
-    sys.stdout.write(json.dumps({**result.figures, "faults": sorted(result.faults)}) + "\n")
+    left.save(result.figures | {"faults": sorted(result.faults)})
+    told = {name: figure for name, figure in result.figures.items() if name != "seconds"}
+    sys.stdout.write(json.dumps(told | {"faults": sorted(result.faults)}) + "\n")
     return 1 if result.faults else 0

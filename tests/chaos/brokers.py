@@ -186,12 +186,15 @@ def run(seed: int, duration_s: int, rate: int, users: int) -> Audit:
         row["recovered_s"] = recovered_s(seconds, row["struck_s"], row["healed_s"], end)
         row["late_for_s"] = recovered_s(seconds, row["struck_s"], row["struck_s"], end)
     result.figures |= {"seed": seed, "away": times, "deaths": scene.deaths, "drained_s": round(drained_s, 1)}
+    result.figures |= {"seconds": seconds}
     return result
 
 
 def main() -> int:
     """One run; returns the exit code."""
-    return report(lambda: run(option("SEED", 1), option("DURATION", 60), option("RATE", 150), option("USERS", 400)))
+    return report(
+        "brokers", lambda: run(option("SEED", 1), option("DURATION", 60), option("RATE", 150), option("USERS", 400))
+    )
 
 
 if __name__ == "__main__":

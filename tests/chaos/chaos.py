@@ -93,7 +93,7 @@ def _strike(scene: Scene, strike: Strike, began: float, seed: int) -> Struck:
     }
 
 
-def _recoveries(struck: Sequence[Struck], seconds: Sequence[Mapping[str, float]]) -> None:
+def _recoveries(struck: Sequence[Struck], seconds: Sequence[Mapping[str, Any]]) -> None:
     """Add to each strike how long calls were late after it: until the next strike at most."""
     ends = [*(float(after["struck_s"]) for after in struck[1:]), float(len(seconds))]
     for row, until_s in zip(struck, ends, strict=True):

@@ -183,7 +183,7 @@ def _by_kill(kills: list[float], firsts: list[float]) -> Counter[float]:
 def main() -> int:
     """One run; returns the exit code."""
     count, kinds = option("EVENTS", 40_000), os.environ.get("KINDS", "kill").split(",")
-    return report(lambda: run(option("SEED", 1), count, option("KILLS", 20), option("RATE", 400), kinds))
+    return report("deliver", lambda: run(option("SEED", 1), count, option("KILLS", 20), option("RATE", 400), kinds))
 
 
 if __name__ == "__main__":

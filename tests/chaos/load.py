@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from accepted import PATIENCE_S, Entry
 from confluent_kafka import KafkaError, Message, Producer
-from traffic import TENANT, Written, events, plain_events, preferences
+from traffic import STRANGER, TENANT, Written, events, plain_events, preferences
 
 CLASSES = {"otp": 0.3, "transactional": 0.3, "billing": 0.2, "marketing": 0.2}
 CHANGES = 0.02
@@ -155,7 +155,7 @@ class Schedule:
                 return
             self._sender.turn()
             self._sender.send("request", number, due, record)
-            if record[1].startswith(b"nobody-") and self._draw.random() < NEWCOMERS:
+            if record[1].startswith(STRANGER.encode()) and self._draw.random() < NEWCOMERS:
                 self._newcomers.append((due + NEWCOMER_AFTER_S, record[1].decode()))
             if self._draw.random() < CHANGES:
                 self._prefer(self._people.change())

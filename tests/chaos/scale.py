@@ -63,7 +63,9 @@ def run(seed: int, count: int, step_s: float, users: int) -> Audit:
 def main() -> int:
     """One run; returns the exit code."""
     count = option("EVENTS", 300_000)
-    return report(lambda: run(option("SEED", 1), count, option("STEP", 15), option("USERS", max(100, count // 10))))
+    return report(
+        "scale", lambda: run(option("SEED", 1), count, option("STEP", 15), option("USERS", max(100, count // 10)))
+    )
 
 
 if __name__ == "__main__":

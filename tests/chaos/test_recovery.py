@@ -1,8 +1,8 @@
 import json
-from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from accepted import Entry
 from recovery import due_times, recovered_s, series
 
 from schemas.keys import notification_id
@@ -26,6 +26,7 @@ def test_a_second_shows_how_late_what_was_due_in_it_was_called_first() -> None:
     assert [(row["due"], row["called"]) for row in rows] == [(2, 1), (1, 1), (0, 0), (0, 1), (0, 1)]
     assert rows[0]["p99_ms"] == pytest.approx(3000, abs=1)
     assert rows[1]["p99_ms"] == pytest.approx(100, abs=1)
+    assert rows[0]["p99_ms_by_channel"] == {"push": 0.0, "sms": pytest.approx(3000, abs=1), "email": 0.0}
 
 
 def test_recovered_is_after_the_last_late_second_counted_from_the_healing() -> None:
@@ -37,13 +38,14 @@ def test_recovered_is_after_the_last_late_second_counted_from_the_healing() -> N
 
 
 def test_only_what_the_high_lane_accepted_is_waited_for(tmp_path: Path) -> None:
-    def line(key: str, kind: str, result: str = "ok", at: float = 5.0) -> str:
-        asked = {"tenant": "acme", "user_id": "ada", "idempotency_key": key, "class": kind}
-        value = b64encode(json.dumps(asked).encode()).decode()
-        entry = {"kind": "request", "number": 0, "t_due": at, "t_acked": 6.0, "result": result, "topic": "t"}
-        return json.dumps(entry | {"partition": 0, "offset": 0, "appended": 6.0, "key": "ada", "value": value})
+    def line(key: str, kind: str, result: str = "ok", at: float = 5.0, user: str = "ada") -> str:
+        asked = {"tenant": "acme", "user_id": user, "idempotency_key": key, "class": kind}
+        return entry(json.dumps(asked).encode(), result, at)
+
+    def entry(value: bytes, result: str = "ok", at: float = 5.0) -> str:
+        return Entry("request", 0, at, 6.0, result, "t", 0, 0, 6.0, "ada", value).line()
 
     lines = [line("a", "otp"), line("a", "otp", at=4.0), line("b", "otp", "info"), line("c", "marketing")]
-    broken = json.loads(line("d", "otp")) | {"value": b64encode(b"\xff{").decode()}
-    (tmp_path / "a").write_text("\n".join([*lines, json.dumps(broken)]))
+    lines += [entry(b"\xff{"), line("e", "otp", user="nobody-1")]
+    (tmp_path / "a").write_text("".join(lines))
     assert due_times(tmp_path / "a") == {id_of("a"): 4.0}

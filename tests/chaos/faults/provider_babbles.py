@@ -8,8 +8,8 @@ from scene import Scene
 
 BABBLE = [
     {"then": "html_502", "rate": 0.2},
-    {"then": "status", "status": 200, "body": "<html>welcome</html>", "rate": 0.2},
-    {"then": "status", "status": 200, "body": "x" * 1_000_000, "rate": 0.1},
+    {"then": "status", "status": 200, "body": "<html>welcome</html>", "accepted": True, "rate": 0.2},
+    {"then": "status", "status": 200, "body": "x" * 1_000_000, "accepted": True, "rate": 0.1},
     {"then": "truncated", "rate": 0.2},
 ]
 RULES = {"twilio": BABBLE, "sendgrid": BABBLE, "fcm": BABBLE}

@@ -19,5 +19,6 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """What was never read is tried again; what was is unknown, and repeated only where its class allows it."""
     provider = draw.choice(list(RULES))
     scene.behave(provider, *RULES[provider])
-    yield
+    with scene.hurting("resets"):  # what was never read is in no ledger of calls, and cannot be told from what was
+        yield
     scene.usual()
