@@ -7,7 +7,7 @@ from tests.report.gallery import Gallery
 from tests.report.markdown import spread, table
 from tests.report.results import Result, Results
 
-CHAOS = "make chaos"
+CHAOS, BROKERS = "make chaos", "make chaos-brokers"
 CURVES = ("kill", "rolling_restart", "broker_kill")
 """Faults whose recovery DESIGN.md puts a figure on."""
 
@@ -17,7 +17,8 @@ def section(results: Results, gallery: Gallery) -> list[str]:
     found = [seed for seed in results.seeds if "accepted" in seed]
     parts = ["## Loss and repeats under faults", _totals(results.seeds, found)]
     parts += [_over_time(found, gallery), _checks(found), _by_cause(found, gallery)]
-    return [*parts, "## Recovery", _recovery(found, gallery), _by_fault(found)]
+    parts += ["## Recovery", _recovery(found, gallery), _by_fault(found)]
+    return [*parts, "## Three brokers", _brokers(results.get("chaos/brokers"))]
 
 
 def _totals(all_: Sequence[Result], found: Sequence[Result]) -> str:
@@ -99,6 +100,26 @@ def _by_fault(found: Sequence[Result]) -> str:
         f"{seeds.PROMPT_MS} ms again; of strikes alone, median and range:\n\n"
         + table(("fault", "struck", "alone", "recovered after, s", "promised, s", "later than that"), rows)
     )
+
+
+def _brokers(found: Result | None) -> str:
+    if found is None or "away" not in found:
+        return f"Not measured: `{BROKERS}` has left nothing."
+    rows = [
+        (f"{len(away['nodes'])} of 3", away["healed_s"] - away["struck_s"], away["recovered_s"])
+        for away in found["away"]
+    ]
+    figures = [(name.replace("_", " "), found.get(name)) for name in _BROKERS]
+    return (
+        "Three replicas, at least two in sync, and the leader among those killed:\n\n"
+        + table(("brokers killed", "away, s", "recovered after, s"), rows)
+        + "\n\n"
+        + table(("three brokers", "figure"), figures)
+        + f"\n\nChecks that turned red: {', '.join(found['faults']) or 'none'}."
+    )
+
+
+_BROKERS = ("accepted", "lost", "acknowledged_without_a_majority", "repeats_unexplained", "drained_s")
 
 
 def _bound(bounds: set[float], late: int) -> tuple[object, object]:

@@ -29,6 +29,8 @@ def leave(folder: Path) -> None:
     put(folder, "bench/steady", ABOUT | {"peers": {name: _rates(us) for name, us in PEERS.items()}})
     put(folder, "bench/latency", ABOUT | {"rates": _rates(11.5)})
     put(folder, "bench/pipeline", ABOUT | _pipeline())
+    put(folder, "bench/blast", ABOUT | _blast())
+    put(folder, "chaos/brokers", ABOUT | _brokers())
 
 
 def put(folder: Path, name: str, result: dict[str, Any]) -> None:
@@ -65,6 +67,15 @@ def seed(number: int, **other: object) -> dict[str, Any]:
         "resident_mib": {"high-a": [120] * 64},
         **other,
     }
+
+
+def _brokers() -> dict[str, Any]:
+    away = [
+        {"nodes": [2], "struck_s": 9.0, "healed_s": 19.5, "recovered_s": 0.5},
+        {"nodes": [1, 3], "struck_s": 30.0, "healed_s": 40.5, "recovered_s": 6.25},
+    ]
+    figures = {"accepted": 8999, "lost": 0, "acknowledged_without_a_majority": 0, "drained_s": 4.5}
+    return figures | {"away": away, "faults": [], "seconds": [_second(second, []) for second in range(64)]}
 
 
 def _strike(faults: list[str], struck_s: float, healed_s: float, recovers_s: float, after_s: float) -> dict[str, Any]:
@@ -129,6 +140,15 @@ def _rates(us: float) -> list[dict[str, float]]:
         }
         for rate in (500, 2000, 5000)
     ]
+
+
+def _blast() -> dict[str, Any]:
+    waits = {
+        f"otp_{share}_ms_{stretch}": ms + more
+        for stretch, more in {"before": 0.0, "during": 20.0, "after": 5.0}.items()
+        for share, ms in {"p50": 31.5, "p99": 71.5, "worst": 101.5}.items()
+    }
+    return waits | {"otp_per_s": 50, "blast_per_s": 500, "otps_not_called": 0, "sums_close": True}
 
 
 def _pipeline() -> dict[str, Any]:

@@ -40,9 +40,9 @@ def section(results: Results, gallery: Gallery) -> list[str]:
         "## Beside the peers",
         "Dedup, the join with preferences and routing to channel topics, each peer checked for equal outputs first. "
         + VARIANTS,
-        *_backlog(results.get("bench/peers") or results.get("bench/route"), gallery),
-        *_kills(results.get("bench/kills"), gallery),
-        *_steady(results.get("bench/steady"), gallery),
+        *_backlog(results.peers("bench/peers") or results.get("bench/route"), gallery),
+        *_kills(results.peers("bench/kills"), gallery),
+        *_steady(results.peers("bench/steady"), gallery),
     ]
 
 

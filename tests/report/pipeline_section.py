@@ -4,10 +4,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tests.report.gallery import BLUE, GREEN, GREY, ORANGE, Gallery, headline
-from tests.report.markdown import table
+from tests.report.markdown import number, table
 from tests.report.results import Result, Results
 
-PIPELINE, LATENCY = "make bench-pipeline", "make bench-latency"
+PIPELINE, LATENCY, BLAST = "make bench-pipeline", "make bench-latency", "make bench-blast"
+TWO = f"{PIPELINE} WORKERS=2 AS=pipeline-two"
 _SHARES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
 _FIGURES = {
     "sustained_per_s": "sustained, notifications/s (0: not searched)",
@@ -22,6 +23,10 @@ _FIGURES = {
     "statuses_drained_s": "statuses drained after the load, s",
     "generator_late_ms": "generator late at most, ms",
     "sums_close": "both sums close",
+    "worker_cores_at_10k_per_s": "cores for 10,000/s at this cost: workers",
+    "broker_cores_at_10k_per_s": "the broker",
+    "worker_cores_at_100m_a_day": "cores for 100 million a day at this cost: workers",
+    "broker_cores_at_100m_a_day": "the broker",
 }
 
 
@@ -38,8 +43,8 @@ def section(results: Results, gallery: Gallery) -> list[str]:
         parts.append(gallery.leave_empty("latency", alt, f"{PIPELINE} && {LATENCY}"))
     else:
         parts.append(gallery.hang("latency", alt, lambda figure: distributions(figure, whole, stage)))
-    parts.append(_pipeline(whole))
-    return [*parts, _stage(stage)]
+    parts += [_pipeline(whole, results.get("bench/pipeline-two")), _stage(stage)]
+    return [*parts, "### OTPs beside a blast of marketing", _blast(results.get("bench/blast"))]
 
 
 def distributions(figure: Figure, whole: Result | None, stage: Result | None) -> None:
@@ -68,13 +73,29 @@ def _line(axes: Axes, row: Result, colour: str, label: str) -> None:
     axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, label=label)
 
 
-def _pipeline(found: Result | None) -> str:
+def _pipeline(found: Result | None, two: Result | None) -> str:
     if found is None:
         return f"Not measured: `{PIPELINE}` has left nothing."
-    rows = [(what, found.get(name)) for name, what in _FIGURES.items()]
+    rows = [(what, found.get(name), (two or {}).get(name)) for name, what in _FIGURES.items()]
     costs = sorted(found.get("cpu_us", {}).items(), key=lambda item: -item[1])
     told = table(("process", "CPU us/notification"), [*costs, ("all", sum(us for _, us in costs))])
-    return f"{table(('whole pipeline', 'figure'), rows)}\n\n{told}"
+    missing = "" if two else f"\n\nTwo workers a lane: not measured, `{TWO}` has left nothing."
+    return f"{table(('whole pipeline', 'one worker a lane', 'two'), rows)}{missing}\n\n{told}"
+
+
+def _blast(found: Result | None) -> str:
+    if found is None:
+        return f"Not measured: `{BLAST}` has left nothing."
+    rows = [
+        (stretch, *(found.get(f"otp_{share}_ms_{stretch}") for share in ("p50", "p99", "worst")))
+        for stretch in ("before", "during", "after")
+    ]
+    return (
+        f"{number(found['otp_per_s'])} OTPs a second, and for a third of the time {number(found['blast_per_s'])} "
+        "marketing messages a second beside them; from due to call:\n\n"
+        + table(("the blast", "p50, ms", "p99, ms", "longest, ms"), rows)
+        + f"\n\nOTPs not called: {number(found['otps_not_called'])}. Both sums close: {number(found['sums_close'])}."
+    )
 
 
 def _stage(found: Result | None) -> str:

@@ -16,6 +16,8 @@ SEEDS = "chaos/seeds.jsonl"
 _KINDS = ("bench", "chaos")
 _LONG = ("resident_mib", "deaths")
 """What a seed tells by the second or by the process, and no table or picture shows."""
+_SIZES = ("events", "users", "runs", "kills", "rate", "seconds", "seed")
+"""What runs of some of the peers must have in common to stand in one table."""
 _COLUMNS = ("due", "called", "p50_ms", "p99_ms")
 
 
@@ -30,6 +32,23 @@ class Results:
         """A single result, or nothing where it was not measured."""
         return self.single.get(name)
 
+    def peers(self, name: str) -> Result | None:
+        """A result with the peers of those added that ran apart: the same sizes, and a name that begins with it."""
+        found = [self.single[key] for key in sorted(self.single) if key == name or key.startswith(f"{name}-")]
+        if not found:
+            return None
+        sizes = {size: found[0].get(size) for size in _SIZES}
+        peers = found[0]["peers"]
+        for one in found[1:]:
+            if {size: one.get(size) for size in _SIZES} != sizes:
+                continue
+            if isinstance(peers, dict):
+                peers = one["peers"] | peers
+            else:
+                known = {row["peer"] for row in peers}
+                peers = [*peers, *(row for row in one["peers"] if row["peer"] not in known)]
+        return found[0] | {"peers": peers}
+
 
 def read(kept: Path) -> Results:
     """Everything in a folder of results."""
@@ -42,7 +61,7 @@ def take_over(left: Path, kept: Path) -> list[str]:
     """Take what is newer in `left` over into `kept`; returns the names of what was taken."""
     before, taken = read(kept), []
     for kind, path in _singles(left):
-        name, found = f"{kind}/{path.stem}", json.loads(path.read_text())
+        name, found = f"{kind}/{path.stem}", slim(json.loads(path.read_text()))
         if _newer(found, before.get(name)):
             _write(kept / f"{name}.json", json.dumps(found, indent=1, ensure_ascii=False))
             taken.append(name)
@@ -57,10 +76,12 @@ def take_over(left: Path, kept: Path) -> list[str]:
     return taken
 
 
-def slim(seed: Result) -> Result:
-    """A seed's summary, with `seconds` as columns: {"due": [...], ...}."""
-    columns = {name: [round(row[name]) for row in seed.get("seconds", [])] for name in _COLUMNS}
-    return {name: value for name, value in seed.items() if name not in _LONG} | {"seconds": columns}
+def slim(result: Result) -> Result:
+    """A result without what is not shown, its rows of `seconds` as columns: {"due": [...], ...}."""
+    kept = {name: value for name, value in result.items() if name not in _LONG}
+    if isinstance(rows := kept.get("seconds"), list):
+        kept["seconds"] = {name: [round(row[name]) for row in rows] for name in _COLUMNS}
+    return kept
 
 
 def _singles(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -95,8 +95,13 @@ def middle(found: Sequence[dict[int, int]]) -> list[tuple[int, int, float, int]]
 
 def most_telling(seeds: Sequence[Result]) -> Result | None:
     """The seed with the most strikes of those under five minutes, the first of equals."""
-    shown = [seed for seed in seeds if 0 < len(seed["seconds"].get("due", [])) < 300 and seed.get("struck")]
+    shown = [seed for seed in seeds if 0 < len(_column(seed, "due")) < 300 and seed.get("struck")]
     return max(shown, key=lambda seed: len(seed["struck"]), default=None)
+
+
+def _column(seed: Result, name: str) -> list[int]:
+    """By the second; nothing of a seed that was broken off."""
+    return list(seed.get("seconds", {}).get(name, []))
 
 
 def _with_next(struck_: Sequence[Result]) -> Iterator[tuple[Result, float]]:
@@ -105,7 +110,7 @@ def _with_next(struck_: Sequence[Result]) -> Iterator[tuple[Result, float]]:
 
 
 def _around(seed: Result, strike: Result, until_s: float) -> Iterator[tuple[int, int]]:
-    healed, due = round(strike["healed_s"]), seed["seconds"].get("due", [])
-    for second, p99 in enumerate(seed["seconds"].get("p99_ms", [])):
+    healed, due = round(strike["healed_s"]), _column(seed, "due")
+    for second, p99 in enumerate(_column(seed, "p99_ms")):
         if due[second] and healed - BEFORE_S <= second <= healed + AFTER_S and second < until_s:
             yield second, p99

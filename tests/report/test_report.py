@@ -9,6 +9,7 @@ import pytest
 
 from tests.report import handmade, page
 from tests.report.gallery import REPOSITORY
+from tests.report.handmade import ABOUT, put
 from tests.report.results import read, take_over
 
 FULL = "full"
@@ -52,7 +53,7 @@ def test_the_page_shows_every_picture_that_was_drawn_and_no_other(drawn: Path) -
 
 def test_figures_on_the_page_are_those_of_the_results(drawn: Path) -> None:
     text = (drawn / "README.md").read_text()
-    assert rows(text, "accepted") == [["accepted", "2,468"], ["accepted", "5,000"]]
+    assert [row[1] for row in rows(text, "accepted")] == ["2,468", "8,999", "5,000"]
     assert rows(text, "**lost**") == [["**lost**", "0"]]
     assert rows(text, "strikes") == [["strikes", "8"]]
     assert rows(text, "most repeats after one fault") == [["most repeats after one fault", "7"]]
@@ -62,6 +63,8 @@ def test_figures_on_the_page_are_those_of_the_results(drawn: Path) -> None:
     assert kills == ["Carillon", "99,999", "12", "75,000", "0", "0", "0", "0", "2.5 [2.25 to 3]"]
     assert rows(text, "sustained, notifications/s (0: not searched)")[0][1] == "2,750"
     assert rows(text, "all") == [["all", "470"]]
+    assert rows(text, "during") == [["during", "51.5", "91.5", "122"]]
+    assert rows(text, "2 of 3") == [["2 of 3", "10.5", "6.25"]]
 
 
 def test_every_run_is_told_with_its_command_commit_machine_and_load(drawn: Path) -> None:
@@ -90,14 +93,10 @@ def test_drawing_again_changes_nothing(drawn: Path, tmp_path: Path) -> None:
 
 def test_what_was_not_run_says_so_in_its_place(tmp_path: Path) -> None:
     text = draw(tmp_path / "nothing", tmp_path / "page")
-    for command in (
-        "make chaos",
-        "make chaos-selftest",
-        "make chaos-stock",
-        "make bench-pipeline",
-        "make bench-latency",
-    ):
-        assert f"`{command}` has left nothing" in text, command
+    for target in ("chaos", "chaos-brokers", "chaos-selftest", "chaos-stock"):
+        assert f"`make {target}` has left nothing" in text, target
+    for target in ("bench-pipeline", "bench-latency", "bench-blast"):
+        assert f"`make {target}` has left nothing" in text, target
     shown = pictures(text)
     assert len(shown) == 9
     assert all("not measured" in words(tmp_path / "page" / name) for name in shown)
@@ -115,11 +114,26 @@ def test_a_red_seed_and_a_peer_that_did_not_come_back_are_told(tmp_path: Path) -
     assert "* Bytewax, like: not back within 60 s of kill 3" in text
 
 
+def test_peers_that_ran_apart_stand_together_if_their_sizes_are_the_same(tmp_path: Path) -> None:
+    left, sizes = tmp_path / "left", {"kills": 12, "rate": 4000, "seed": 1}
+    for name, peer, more in (
+        ("kills", "carillon", {}),
+        ("kills-java", "streams like", {}),
+        ("kills-x", "x", {"seed": 2}),
+    ):
+        put(left, f"bench/{name}", ABOUT | sizes | {"peers": [{"peer": peer, "trouble": "none came"}]} | more)
+    take_over(left, tmp_path / "kept")
+    found = read(tmp_path / "kept").peers("bench/kills")
+    assert found is not None
+    assert [row["peer"] for row in found["peers"]] == ["carillon", "streams like"]
+    assert read(tmp_path / "kept").peers("bench/steady") is None
+
+
 def test_of_two_results_the_later_is_kept(tmp_path: Path) -> None:
     left, kept = tmp_path / "left", tmp_path / "kept"
     later, earlier = {"began": "2026-02-01T00:00:00Z"}, {"began": "2025-02-01T00:00:00Z"}
     handmade.leave(left)
-    assert len(take_over(left, kept)) == 9
+    assert len(take_over(left, kept)) == 11
     assert take_over(left, kept) == []
     handmade.put(left, "chaos/seed-1", handmade.seed(1, accepted=77, **later))
     handmade.put(left, "chaos/seed-2", handmade.seed(2, accepted=88, **earlier))
