@@ -11,7 +11,7 @@ from tests.report.results import Result
 
 Runs = dict[str, list[Result]]
 """Figures of each run by peer."""
-_COMPARED = ("carillon", "streams like")
+_COMPARED = {"carillon": "Carillon", "streams like": "Kafka Streams writing the same"}
 """The two of the headline: both write the same records."""
 
 
@@ -35,7 +35,7 @@ def cost(figure: Figure, peers: Runs) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("CPU us of the worker for one event (user + system, all threads; log scale)")
     axes.legend(loc="upper right")
-    told = [f"{title_of(name)} {_middle(peers, name, 'cpu_us'):.3g} us" for name in _COMPARED if name in peers]
+    told = [f"{who} {_middle(peers, name, 'cpu_us'):.3g} us" for name, who in _COMPARED.items() if name in peers]
     headline(figure, f"CPU to route an event: {'; '.join(told)}" if told else "CPU to route an event")
 
 

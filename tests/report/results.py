@@ -92,7 +92,7 @@ def _singles(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _newer(found: Result, before: Result | None) -> bool:
-    return before is None or (found != before and str(found.get("began", "")) >= str(before.get("began", "")))
+    return before is None or str(found.get("began", "")) > str(before.get("began", ""))
 
 
 def _write(path: Path, text: str) -> None:
