@@ -89,9 +89,9 @@ class Rig:
         if not self._keep:
             shutil.rmtree(self._root, ignore_errors=True)
 
-    def worker(self, name: str, *flows: str, plants: Sequence[str] = ()) -> Worker:
+    def worker(self, name: str, *flows: str, plants: Sequence[str] = (), script: str = "worker.py") -> Worker:
         """A new worker, started, with these faults planted in it at every start."""
-        made = Worker(name, flows, self._root, self._nursery)
+        made = Worker(name, flows, self._root, self._nursery, script)
         made.plants += plants
         self.workers.append(made)
         made.start()
@@ -187,6 +187,11 @@ class Rig:
         address = f"{self.stack.addresses.sandbox}/admin/behave"
         with urllib.request.urlopen(urllib.request.Request(address, json.dumps(wish).encode()), timeout=10):
             return
+
+    def called(self) -> int:
+        """How many calls the sandbox has read."""
+        with urllib.request.urlopen(f"{self.stack.addresses.sandbox}/admin/counts", timeout=10) as answer:
+            return int(json.load(answer)["ledger_total"])
 
     def ledger(self, since: int = 0) -> list[dict[str, Any]]:
         """Every call the sandbox has read, from row `since` on."""

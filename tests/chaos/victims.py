@@ -27,8 +27,11 @@ class ChaosError(Exception):
 class Worker:
     """One worker process with a stable id and a state folder, which outlive its deaths."""
 
-    def __init__(self, name: str, flows: Sequence[str], folder: Path, nursery: Nursery) -> None:
-        self.name, self.flows = name, list(flows)
+    def __init__(
+        self, name: str, flows: Sequence[str], folder: Path, nursery: Nursery, script: str = "worker.py"
+    ) -> None:
+        """`script` is what runs in the process, with its flows as arguments."""
+        self.name, self.flows, self._script = name, list(flows), script
         self._folder, self._nursery = folder, nursery
         self.plants: list[str] = []
         """Faults of `plants/` that its next start plants in it."""
@@ -52,7 +55,7 @@ class Worker:
         }
         self._child = self._nursery.spawn(
             self.name,
-            [sys.executable, str(Path(__file__).with_name("worker.py")), *self.flows],
+            [sys.executable, str(Path(__file__).with_name(self._script)), *self.flows],
             self._folder / "logs" / f"{self.name}.{self._starts}.log",
             environment=environment,
             cwd=REPOSITORY,
