@@ -49,14 +49,6 @@ def test_routing_workers_that_end_in_order_write_nothing_twice() -> None:
 
 
 @pytest.mark.timeout(180)
-def test_killed_delivery_workers_repeat_only_flagged_otps_and_every_delivery_ends_once() -> None:
-    found = run("deliver.py", SEED="1", EVENTS="3000", KILLS="2", RATE="200")
-    assert found["hurts"] == 2
-    assert set(found["called_again_by_class"]) <= {"otp"}
-    assert found["called_again_per_kill_at_most"] <= 64
-
-
-@pytest.mark.timeout(180)
 def test_growing_to_four_routing_workers_and_back_loses_and_doubles_nothing() -> None:
     found = run("scale.py", SEED="1", EVENTS="6000", STEP="2")
     assert [step["workers"] for step in found["steps"]] == [1, 2, 4, 2, 1]
