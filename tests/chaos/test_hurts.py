@@ -10,13 +10,20 @@ def test_without_faults_all_time_counts() -> None:
 
 @pytest.mark.parametrize(
     ("since", "until", "healthy_s"),
-    [(0.0, 100.0, 80.0), (0.0, 45.0, 40.0), (52.0, 53.0, 0.0), (50.0, 100.0, 40.0), (95.0, 100.0, 5.0)],
+    [
+        (0.0, 100.0, 80.0),
+        (0.0, 45.0, 40.0),
+        (52.0, 53.0, 0.0),
+        (50.0, 100.0, 40.0),
+        (95.0, 100.0, 5.0),
+        (0.0, 300.0, 270.0),
+    ],
 )
 def test_the_time_of_a_fault_and_of_recovery_from_it_does_not_count_and_none_twice(
     since: float, until: float, healthy_s: float
 ) -> None:
-    """On from 40 to 50, recovered at 60."""
-    hurts = Hurts([Hurt(40.0, "hang", None, 45.0), Hurt(45.0, "kill", "high", 50.0)])
+    """On from 40 to 50, recovered at 60; once more at 200."""
+    hurts = Hurts([Hurt(40.0, "hang", None, 45.0), Hurt(45.0, "kill", "high", 50.0), Hurt(200.0, "kill")])
     assert hurts.healthy_s(since, until) == healthy_s
 
 
