@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMPS := .carillon/stamps
 SOURCES := schemas tables agents flows deploy
 
-.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos-route chaos-deliver chaos-scale chaos-lanes chaos-selftest chaos-stock requirements clean
+.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos soak chaos-brokers chaos-route chaos-deliver chaos-scale chaos-lanes chaos-selftest chaos-stock requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ bench-latency: setup ## Measure due -> provider call under open-loop load
 
 bench-stand: setup ## Measure how long the high lanes stand still when a worker dies
 	$(BIN)/python tests/bench/standing.py
+
+chaos: setup ## Strike the whole pipeline with faults and pairs of faults, then audit it: SEEDS=3 DURATION=60
+	$(BIN)/python tests/chaos/chaos.py
+
+soak: setup ## The same for hours: HOURS=1
+	HOURS=$(or $(HOURS),1) SEEDS=1000000 DURATION=$(or $(DURATION),600) $(BIN)/python tests/chaos/chaos.py
+
+chaos-brokers: setup ## Kill the leader of three brokers, then two of the three
+	$(BIN)/python tests/chaos/brokers.py
 
 chaos-route: setup ## Kill and rebalance the routing flow; count what was lost or repeated
 	$(BIN)/python tests/chaos/route.py

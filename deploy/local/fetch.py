@@ -69,7 +69,7 @@ def _train(lib: Path) -> None:
     with tempfile.TemporaryDirectory(dir=lib) as scratch, ports.Reservation(("kafka", CONTROLLER), {}) as held:
         data = Path(scratch)
         command = kafka_command(plan, data, held.ports, options=[f"-XX:ArchiveClassesAtExit={lib / ARCHIVE}"])
-        _run(_formatter(plan, data))
+        _run(formatter(plan, data))
         shutil.copytree(data / "logs", lib / FORMATTED)
         held.release()
         nursery = children.Nursery()
@@ -83,7 +83,8 @@ def _train(lib: Path) -> None:
         raise FetchError(f"Kafka wrote no class archive to {lib / ARCHIVE}: is the disk full? Run `make setup` again.")
 
 
-def _formatter(plan: Plan, data: Path) -> list[str]:
+def formatter(plan: Plan, data: Path) -> list[str]:
+    """The command that formats the log directory which the properties in `data` name."""
     arguments = ["format", "-t", CLUSTER_ID, "-c", str(data / "server.properties")]
     log = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
     return java.command(

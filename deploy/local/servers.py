@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from deploy.local import java, probes
 
@@ -18,6 +18,7 @@ REPOSITORY = HERE.parent.parent
 ARCHIVE = "kafka.jsa"  # Kafka's classes, loaded and parsed: it boots in half the time with them
 FORMATTED = "kafka-formatted"  # a formatted, empty log directory: a copy of it spares each fresh broker the formatter
 CONTROLLER = "kafka controller"
+ASIDE = "kafka aside"
 NODE_ID = 1
 
 Ports = Mapping[str, int]
@@ -34,6 +35,7 @@ class Plan:
     lib: Path
     pace: java.Pace = "quick"
     keep: bool = True  # data outlives the run
+    detour: int | None = None  # Kafka listens aside, too, and sends who comes there on through this port
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def _kafka(plan: Plan, data: Path, ports: Ports) -> list[str]:
 
 def kafka_command(plan: Plan, data: Path, ports: Ports, *, options: Sequence[str] = ()) -> list[str]:
     """The broker's command line; writes its properties to `data`, whose `logs` must be formatted."""
-    properties = kafka_properties(data, ports)
+    properties = kafka_properties(data, ports, plan.detour)
     return java.command(
         plan.lib / "kafka",
         "kafka.Kafka",
@@ -68,11 +70,14 @@ def kafka_command(plan: Plan, data: Path, ports: Ports, *, options: Sequence[str
     )
 
 
-def kafka_properties(data: Path, ports: Ports) -> Path:
-    """Write `server.properties` for one node that is broker and controller, everything replicated once."""
+def kafka_properties(data: Path, ports: Ports, detour: int | None = None) -> Path:
+    """Write `server.properties` for one node that is broker and controller, everything replicated once.
+
+    With a `detour` it has a second listener, whose clients are told to come through that port: a proxy's.
+    """
     data.mkdir(parents=True, exist_ok=True)
     broker, controller = f"127.0.0.1:{ports['kafka']}", f"127.0.0.1:{ports[CONTROLLER]}"
-    settings = {
+    settings: dict[str, Any] = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
         "controller.quorum.voters": f"{NODE_ID}@{controller}",
@@ -106,6 +111,10 @@ def kafka_properties(data: Path, ports: Ports) -> Path:
         "log.cleaner.dedupe.buffer.size": 32 * 1024 * 1024,  # the default takes 128 MB of the heap
         "log.cleaner.threads": 1,
     }
+    if detour is not None:
+        settings["listeners"] += f",ASIDE://127.0.0.1:{ports[ASIDE]}"
+        settings["advertised.listeners"] += f",ASIDE://127.0.0.1:{detour}"
+        settings["listener.security.protocol.map"] += ",ASIDE:PLAINTEXT"
     target = data / "server.properties"
     target.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     return target
@@ -159,7 +168,7 @@ def _sandbox(_plan: Plan, data: Path, ports: Ports) -> list[str]:
 
 
 SERVERS: dict[Part, Server] = {
-    "kafka": Server(_kafka, probes.kafka, more_ports=(CONTROLLER,)),
+    "kafka": Server(_kafka, probes.kafka, more_ports=(CONTROLLER, ASIDE)),
     "redis": Server(_redis, probes.redis),
     "dynamodb": Server(_dynamodb, probes.dynamodb),
     "s3": Server(_s3, partial(probes.http, path="/moto-api/")),

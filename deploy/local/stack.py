@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from deploy.local import children, java, ports
-from deploy.local.servers import REPOSITORY, SERVERS, Part, PartMissing, Plan
+from deploy.local.servers import ASIDE, REPOSITORY, SERVERS, Part, PartMissing, Plan
 
 PARTS: tuple[Part, ...] = ("kafka", "redis", "dynamodb", "s3", "sandbox")
 PROVIDER_PATHS = {  # the sandbox plays them all on one port
@@ -74,6 +74,7 @@ class Stack:
     times as fast, and Redis writes no file.
     jvm: "quick" boots fast, "steady" is for load runs.
     ports: fixed ports by part; the others get free ones. lib: where the jars are, `root/.carillon/lib` by default.
+    detour: the port of a proxy through which clients of Kafka's second listener (`aside`) are to come.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class Stack:
         jvm: java.Pace = "quick",
         ports: Mapping[str, int] | None = None,
         lib: Path | None = None,
+        detour: int | None = None,
     ) -> None:
         self._home = root.resolve() / ".carillon"
-        self._plan = Plan((lib or self._home / "lib").resolve(), jvm, keep)
+        self._plan = Plan((lib or self._home / "lib").resolve(), jvm, keep, detour)
         self._fresh = fresh
         self._parts = tuple(parts)
         self._wanted = dict(ports or {})
@@ -102,6 +104,11 @@ class Stack:
         """Where the started servers answer."""
         plain = {"kafka", "redis"}
         return Addresses(**{p: f"{'' if p in plain else 'http://'}127.0.0.1:{self._ports[p]}" for p in self._parts})
+
+    @property
+    def aside(self) -> int:
+        """The port of Kafka's second listener, where there is a detour."""
+        return self._ports[ASIDE]
 
     def start(self, progress: Callable[[str], None] = lambda _: None) -> Addresses:
         """Start all servers at once and wait until each answers, telling `progress` of each.

@@ -2,8 +2,11 @@
 
 Entries that expire live in buckets by time: a bucket spans `keep_s`, the current and the previous one are read, an
 older one is closed and its folder deleted. So local growth is bounded without a sweep and without tombstones.
+
+A store that cannot be read any more begins anew: all of it stands in the log that it is restored from.
 """
 
+import logging
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
@@ -11,6 +14,9 @@ from pathlib import Path
 
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
+from flows.engine.stop import die
+
+log = logging.getLogger("carillon.engine")
 _OFFSET = b"\x00carillon:changelog-offset"
 _MIB = 1024 * 1024
 _CACHE = Cache(64 * _MIB)
@@ -36,6 +42,11 @@ def _options() -> Options:
     return options
 
 
+def _unreadable(error: Exception) -> bool:
+    """Whether what RocksDB says is of its files; of what it lacks to read them (room, descriptors) it is not."""
+    return str(error).startswith(("Corruption", "IO error: No such file"))
+
+
 def _multi_get(bucket: Rdict, keys: list[bytes]) -> list[bytes | None]:
     found: list[bytes | None] = bucket[keys]  # type: ignore[index, assignment]
     return found
@@ -47,20 +58,31 @@ class Store:
     def __init__(self, folder: Path, keep_s: int | None, now_s: float) -> None:
         self._folder = folder
         self._keep_s = keep_s
-        folder.mkdir(parents=True, exist_ok=True)
         self._turning = threading.Lock()
         self._buckets: dict[int, Rdict] = {}
         """The newest first: what it says of a key is what counts."""
         self._expired: dict[int, Rdict] = {}
         """Out of the way, but a read may still be under way: closed at the next turn."""
         self._current = self._number(now_s)
-        found = {int(path.name) for path in folder.iterdir() if path.name.isdigit()}
-        for number in sorted(found | {self._current}):
-            self._open(number)
+        try:
+            self._open_all()
+        except Exception as error:  # rocksdict has no narrower type for what RocksDB says
+            if not _unreadable(error):
+                raise
+            log.warning("store_begun_anew", extra={"folder": str(folder)})
+            self.close()
+            shutil.rmtree(folder)
+            self._open_all()
         self._drop_old()
 
     def _number(self, at_s: float) -> int:
         return int(at_s // self._keep_s) if self._keep_s else 0
+
+    def _open_all(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        found = {int(path.name) for path in self._folder.iterdir() if path.name.isdigit()}
+        for number in sorted(found | {self._current}):
+            self._open(number)
 
     def _open(self, number: int) -> None:
         opened = {**self._buckets, number: Rdict(str(self._folder / str(number)), _options())}
@@ -93,6 +115,15 @@ class Store:
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The entries under `keys`, in their order."""
+        try:
+            return self._get_many(keys)
+        except Exception as error:  # as above; to the engine it would look like a bug of its stage
+            if not _unreadable(error):
+                raise
+            shutil.rmtree(self._folder, ignore_errors=True)
+            die(f"{self._folder} cannot be read and was removed: it begins anew")
+
+    def _get_many(self, keys: list[bytes]) -> list[bytes | None]:
         newest, *older = self._buckets.values()
         found = _multi_get(newest, keys)
         for bucket in older:

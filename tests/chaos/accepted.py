@@ -85,6 +85,10 @@ class Load:
         """Tell it to end now; `wait` waits for that."""
         self._child.process.send_signal(signal.SIGTERM)
 
+    def burst(self) -> None:
+        """Have it send ten times as much for some seconds."""
+        self._child.process.send_signal(signal.SIGUSR1)
+
     def wait(self, seconds: float) -> None:
         """Wait for its end. Raises ChaosError if it does not come in `seconds`, or is none in order."""
         try:

@@ -8,7 +8,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,28 +50,46 @@ def log(text: str) -> None:
     sys.stderr.flush()
 
 
+def keep(name: str, summary: Mapping[str, Any]) -> None:
+    """Leave what came of a run in .carillon/chaos, for whoever reports on it later."""
+    folder = REPOSITORY / ".carillon" / "chaos"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(summary, indent=1))
+
+
 class Rig:
     """A stack on empty data with every topic, and the workers of one run. Everything is gone when it is left."""
 
-    def __init__(self, parts: Sequence[Part] = ("kafka",), *, large: bool = False, keep: bool = False) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="carillon-chaos-"))
+    def __init__(
+        self,
+        parts: Sequence[Part] = ("kafka",),
+        *,
+        large: bool = False,
+        keep: bool = False,
+        detour: int | None = None,
+        brokers: Callable[[Path], AbstractContextManager[str]] | None = None,
+    ) -> None:
+        """`brokers` starts others in a folder, in place of the stack's one, and gives their addresses."""
+        self.folder = Path(tempfile.mkdtemp(prefix="carillon-chaos-"))
+        self._others = brokers(self.folder) if brokers else None
         self._keep = keep or bool(os.environ.get("KEEP"))
         pace, lib = ("steady" if large else "quick"), REPOSITORY / ".carillon" / "lib"
-        self.stack = Stack(self._root, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib)  # type: ignore[arg-type]
+        self.stack = Stack(self.folder, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib, detour=detour)  # type: ignore[arg-type]
         self._nursery = Nursery()
         self.workers: list[Worker] = []
 
     def __enter__(self) -> Self:
         addresses = self.stack.start()
-        self.brokers = addresses.kafka
+        self.brokers = self._others.__enter__() if self._others else addresses.kafka
         os.environ.update(addresses.environment() | accounts.environment())
+        os.environ["CARILLON_KAFKA"] = self.brokers
         os.environ.update({
             "CARILLON_KEYS": f"1:{base64.b64encode(os.urandom(32)).decode()}",
             "CARILLON_INDEX_KEY": base64.b64encode(os.urandom(32)).decode(),
             "CARILLON_TWILIO_CALLBACK_URL": "https://carillon.example.com/callbacks/twilio",
         })  # fmt: skip
         self.settings = Settings.from_environment()
-        Cluster(self.brokers, PARTITIONS, 1).apply(roster.topics())
+        self.apply_topics()
         self._admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
         if addresses.s3:
             templates = Templates(self.settings)
@@ -85,13 +104,29 @@ class Rig:
             if worker.running:
                 worker.kill()
         self._nursery.close()
+        if self._others:
+            self._others.__exit__(None, None, None)
         self.stack.stop()
         if not self._keep:
-            shutil.rmtree(self._root, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
-    def worker(self, name: str, *flows: str, plants: Sequence[str] = (), script: str = "worker.py") -> Worker:
-        """A new worker, started, with these faults planted in it at every start."""
-        made = Worker(name, flows, self._root, self._nursery, script)
+    def apply_topics(self) -> None:
+        """Make every topic of the catalogue, or set it up again as it says."""
+        Cluster(self.brokers, PARTITIONS, 3 if self._others else 1).apply(roster.topics())
+
+    def worker(
+        self,
+        name: str,
+        *flows: str,
+        plants: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        script: str = "worker.py",
+    ) -> Worker:
+        """A new worker, started, with these faults planted in it at every start.
+
+        `environment` goes over the settings of this stack.
+        """
+        made = Worker(name, flows, self.folder, self._nursery, environment, script)
         made.plants += plants
         self.workers.append(made)
         made.start()
@@ -99,7 +134,7 @@ class Rig:
 
     def load(self, *, seed: int, rate: float, seconds: float, users: int, plain: bool = False) -> Load:
         """The load client, started. Several loads of one run are told in one ledger."""
-        ledger = self._root / "accepted.jsonl"
+        ledger = self.folder / "accepted.jsonl"
         return Load(self._nursery, ledger, seed=seed, rate=rate, seconds=seconds, users=users, plain=plain)
 
     def producer(self, linger_ms: int = 5) -> Producer:
@@ -142,10 +177,10 @@ class Rig:
                     behind[flow, *place] = (committed.get(place, 0), end)
         return behind
 
-    def drain(self, flows: Iterable[str], limit_s: float) -> float:
+    def drain(self, flows: Iterable[str], limit_s: float, *, kept: bool = False) -> float:
         """Wait until every commit of these flows stands at its log's end, seen twice; returns the seconds it took.
 
-        Raises ChaosError, with what lags, when it takes longer or a worker ends by itself.
+        Raises ChaosError, with what lags, when it takes longer or a worker ends by itself that is not `kept` running.
         """
         began, seen = time.monotonic(), None
         means = roster.Means(self.settings)
@@ -156,7 +191,7 @@ class Rig:
             if not behind and ends == seen:
                 return time.monotonic() - began
             seen = None if behind else ends
-            for worker in self.workers:
+            for worker in [] if kept else self.workers:
                 worker.check()
             if time.monotonic() - began > limit_s:
                 raise ChaosError(f"commits are not at the end after {limit_s:.0f} s (committed, end): {behind}")

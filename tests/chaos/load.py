@@ -4,7 +4,8 @@
 
 Writes every user's preference, says {"kind": "ready"} on stdout once all are durable, then sends: event i is due at
 start + i / rate, and is late, not left out, where something held it up. Meanwhile users change their minds and their
-addresses. SIGTERM ends it early, in order. `accepted.py` says what is in the ledger; later loads are added to it.
+addresses. SIGTERM ends it early, in order; SIGUSR1 asks for ten times as much for 5 s. `accepted.py` says what is in
+the ledger; later loads are added to it.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any, TextIO
 
 from accepted import PATIENCE_S, Entry
 from confluent_kafka import KafkaError, Message, Producer
-from traffic import TENANT, Written, events, plain_events, preferences
+from traffic import STRANGER, TENANT, Written, events, plain_events, preferences
 
 CLASSES = {"otp": 0.3, "transactional": 0.3, "billing": 0.2, "marketing": 0.2}
 CHANGES = 0.02
@@ -29,6 +30,7 @@ CHANGES = 0.02
 NEWCOMERS = 0.5
 """The share of unknown users who make themselves known a little later."""
 NEWCOMER_AFTER_S = 2.0
+BURST_S = 5.0
 OUTAGE_S = 600.0
 """How long a record may wait for a broker that is away."""
 _NEVER_SENT = (KafkaError._PURGE_QUEUE, KafkaError._QUEUE_FULL, KafkaError.MSG_SIZE_TOO_LARGE)
@@ -128,24 +130,38 @@ class Schedule:
         self._draw = random.Random(f"{seed}:schedule")
         self._changes = 0
         self._newcomers: list[tuple[float, str]] = []
+        self._more = 0
+        """Records that are still to come at ten times the rate."""
         self.stopped = False
+
+    def burst(self) -> None:
+        """Send ten times as much for some seconds."""
+        self._more = int(10 * self._rate * BURST_S)
+
+    def _apart_s(self) -> float:
+        """Seconds until the next record is due."""
+        if not self._more:
+            return 1 / self._rate
+        self._more -= 1
+        return 0.1 / self._rate
 
     def run(self, records: Iterator[Written], start: float, seconds: float) -> None:
         """Send until `seconds` after `start` (epoch), or until told to stop."""
+        due = start
         for number, record in enumerate(records):
-            due = start + number / self._rate
             while (ahead := due - time.time()) > 0 and not self.stopped:
                 self._sender.turn(min(ahead, 0.1))
             if self.stopped or due >= start + seconds:
                 return
             self._sender.turn()
             self._sender.send("request", number, due, record)
-            if record[1].startswith(b"nobody-") and self._draw.random() < NEWCOMERS:
+            if record[1].startswith(STRANGER.encode()) and self._draw.random() < NEWCOMERS:
                 self._newcomers.append((due + NEWCOMER_AFTER_S, record[1].decode()))
             if self._draw.random() < CHANGES:
                 self._prefer(self._people.change())
             while self._newcomers and self._newcomers[0][0] <= due:
                 self._prefer(self._people.newcomer(self._newcomers.pop(0)[1]))
+            due += self._apart_s()
 
     def _prefer(self, record: Written) -> None:
         self._changes += 1
@@ -163,6 +179,7 @@ def main() -> int:
         sender, people = Sender(os.environ["CARILLON_KAFKA"], ledger), People(wish.seed, wish.users)
         schedule = Schedule(sender, people, wish.seed, wish.rate)
         signal.signal(signal.SIGTERM, lambda *_: setattr(schedule, "stopped", True))
+        signal.signal(signal.SIGUSR1, lambda *_: schedule.burst())
         for number, record in enumerate(people.everybody()):
             sender.send("preference", -1 - number, time.time(), record)
         sender.finish()

@@ -35,11 +35,18 @@ def test_the_audit_sees_every_planted_fault_and_nothing_where_there_is_none() ->
     assert len(found["red"]) == 3
 
 
-@pytest.mark.timeout(180)
-def test_two_routing_workers_under_kill_and_restart_lose_nothing_and_let_no_repeat_through() -> None:
-    (seed,) = run("route.py", SEED="1", EVENTS="20000", FAULTS="4")["seeds"]
-    assert seed["inputs"] == 20_000
-    assert seed["drained_s"] < 60
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("seed", "faults"),
+    [("1", "kill,kill_mid_call,wipe"), ("2", "broker_kill,store_down,provider_outage"), ("3", "")],
+    ids=["workers", "servers", "any"],
+)
+def test_the_pipeline_loses_nothing_and_repeats_nothing_unasked_whatever_strikes_it(seed: str, faults: str) -> None:
+    """How soon it recovers has no bound here: the machine runs the other tests too. `make chaos` measures it."""
+    found = run("chaos.py", SEED=seed, FAULTS=faults, DURATION="26")
+    assert found["struck"]
+    assert found["accepted"] > 3_000
+    assert found["lost"] == found["repeats_unexplained"] == found["repeats_by_the_producer"] == 0
 
 
 @pytest.mark.timeout(180)

@@ -18,6 +18,8 @@ TOPIC = "notifications.high"
 PAST = "2020-01-01T00:00:00+00:00"
 HIGH = {"otp": 1.0, "transactional": 1.0, "billing": 1.0}
 """The classes of a run of the high lane alone, each with its weight."""
+STRANGER = "nobody-"
+"""How the ids of users begin whom nobody knows, or only later."""
 _MEMORY = 20_000
 Written = tuple[str, bytes, bytes | None, int]
 """Topic, key, value, and the partition the producer chooses (-1: by the key)."""
@@ -90,7 +92,7 @@ def events(
         if lot < 0.055:
             yield _topic(asked), asked["user_id"].encode(), _broken(draw, asked), -1
         elif lot < 0.06:
-            yield _written(asked | {"user_id": f"nobody-{seed}-{number}"}, number)
+            yield _written(asked | {"user_id": f"{STRANGER}{seed}-{number}"}, number)
         elif lot < 0.07:
             yield _written(asked | {"deadline": PAST}, number)
         elif lot < 0.08:

@@ -1,12 +1,13 @@
 """Workers that can be hurt: killed, wiped, ended, stopped for a while, and started again under their ids."""
 
 import contextlib
+import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.local.children import Child, Nursery
@@ -28,10 +29,17 @@ class Worker:
     """One worker process with a stable id and a state folder, which outlive its deaths."""
 
     def __init__(
-        self, name: str, flows: Sequence[str], folder: Path, nursery: Nursery, script: str = "worker.py"
+        self,
+        name: str,
+        flows: Sequence[str],
+        folder: Path,
+        nursery: Nursery,
+        environment: Mapping[str, str] | None = None,
+        script: str = "worker.py",
     ) -> None:
-        """`script` is what runs in the process, with its flows as arguments."""
+        """`script` is what runs in the process, with its flows as arguments and `environment` over the settings."""
         self.name, self.flows, self._script = name, list(flows), script
+        self._environment = dict(environment or {})
         self._folder, self._nursery = folder, nursery
         self.plants: list[str] = []
         """Faults of `plants/` that its next start plants in it."""
@@ -43,15 +51,28 @@ class Worker:
         """Whether its process lives."""
         return self._child is not None and self._child.alive()
 
+    @property
+    def state(self) -> Path:
+        """The folder of its local stores."""
+        return self._folder / "state" / self.name
+
+    @property
+    def pid(self) -> int:
+        """Its process. Raises ChaosError where it has none."""
+        if self._child is None:
+            raise ChaosError(f"{self.name} does not run")
+        return self._child.process.pid
+
     def start(self) -> None:
         """Start its process; `wait_ready` tells when it works."""
         self._starts += 1
         environment = {
             "CARILLON_WORKER": self.name,
-            "CARILLON_STATE": str(self._folder / "state" / self.name),
+            "CARILLON_STATE": str(self.state),
             "CARILLON_METRICS_PORT": "0",
             "CHAOS_PLANTS": ",".join(self.plants),
             "PYTHONPATH": str(REPOSITORY),
+            **self._environment,
         }
         self._child = self._nursery.spawn(
             self.name,
@@ -61,16 +82,41 @@ class Worker:
             cwd=REPOSITORY,
         )
 
+    @property
+    def ready(self) -> bool:
+        """Whether it runs and every flow has its partitions."""
+        return self.running and self._ready()
+
+    def _ready(self) -> bool:
+        return self.told("flow_ready") >= len(self.flows)
+
+    def told(self, event: str) -> int:
+        """How often its log has such an event."""
+        return self._child.log.read_bytes().count(b'"%s"' % event.encode()) if self._child is not None else 0
+
     def wait_ready(self) -> float:
         """Wait until every flow has its partitions; returns the seconds it took. Raises ChaosError."""
         began = time.monotonic()
         assert self._child is not None
-        while self._child.log.read_bytes().count(b'"flow_ready"') < len(self.flows):
+        while not self._ready():
             self.check()
             if time.monotonic() - began > READY_S:
                 raise ChaosError(f"{self.name} was not ready in {READY_S:.0f} s:\n{self._child.tail()}")
             time.sleep(0.05)
         return time.monotonic() - began
+
+    def death(self) -> str | None:
+        """Of a process that ended by itself: why, in the engine's words where it says so."""
+        if self._child is None or self._child.alive():
+            return None
+        said = [json.loads(line) for line in self._child.log.read_text().splitlines() if '"fail_stop"' in line]
+        if self._child.process.returncode == EXIT_BROKEN and said:
+            return str(said[-1]["why"])
+        return self._child.obituary()
+
+    def forget(self) -> None:
+        """Of a process that ended by itself: it was seen."""
+        self._child = None
 
     def check(self) -> None:
         """Raise ChaosError, with the end of its log, if it has ended by itself."""
@@ -85,7 +131,7 @@ class Worker:
         self._child.process.wait()
         self._child = None
         if wipe:
-            shutil.rmtree(self._folder / "state" / self.name, ignore_errors=True)
+            shutil.rmtree(self.state, ignore_errors=True)
 
     def stall(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after `seconds`, in which its group gives its partitions away.

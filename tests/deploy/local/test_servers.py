@@ -26,3 +26,10 @@ def test_the_broker_makes_no_topic_by_itself_and_replicates_once(tmp_path: Path)
     assert "auto.create.topics.enable=false" in written
     assert "num.partitions=8" in written
     assert {line for line in written if "replication.factor" in line and not line.endswith("=1")} == set()
+
+
+def test_with_a_detour_a_second_listener_sends_its_clients_through_it(tmp_path: Path) -> None:
+    ports = {"kafka": 1, servers.CONTROLLER: 2, servers.ASIDE: 3}
+    written = servers.kafka_properties(tmp_path, ports, detour=4).read_text().splitlines()
+    assert "listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2,ASIDE://127.0.0.1:3" in written
+    assert "advertised.listeners=PLAINTEXT://127.0.0.1:1,ASIDE://127.0.0.1:4" in written

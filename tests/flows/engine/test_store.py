@@ -1,3 +1,6 @@
+import os
+import resource
+import sys
 import threading
 from pathlib import Path
 
@@ -103,6 +106,60 @@ def test_a_store_that_is_closed_does_not_turn(store: Store) -> None:
     store.close()
     store.turn(NOW + KEEP_S)
     assert buckets(store) == ["10000"]
+
+
+@pytest.mark.parametrize("kind", ["MANIFEST", "CURRENT", ".sst"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_store_that_cannot_be_read_begins_anew_in_all_its_buckets(tmp_path: Path, kind: str, gone: bool) -> None:
+    store = Store(tmp_path, KEEP_S, NOW)
+    store.load([(b"old", b"1", ms(NOW - KEEP_S)), (b"new", b"1", ms(NOW))], 7)
+    for bucket in store._buckets.values():
+        bucket.flush()
+    store.close()
+    for path in (tmp_path / str(int(NOW - KEEP_S) // KEEP_S)).iterdir():
+        if kind in path.name:
+            path.unlink() if gone else path.write_bytes(b"torn")
+    again = Store(tmp_path, KEEP_S, NOW)
+    assert again.offset() is None
+    assert again.get_many([b"old", b"new"]) == [None, None]
+    again.write({b"new": b"2"}, 1)
+    again.close()
+    assert Store(tmp_path, KEEP_S, NOW).get_many([b"new"]) == [b"2"]
+
+
+def test_a_store_that_proves_unreadable_ends_the_process_and_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.engine.store.die", sys.exit)
+    keys = [b"%d" % number for number in range(1000)]
+    store = Store(tmp_path, None, NOW)
+    store.write({key: os.urandom(100) for key in keys}, 7)
+    store._buckets[0].flush()
+    store.close()
+    (table,) = (tmp_path / "0").glob("*.sst")
+    data = bytearray(table.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 4096] = os.urandom(4096)
+    table.write_bytes(data)
+    store = Store(tmp_path, None, NOW)
+    with pytest.raises(SystemExit, match="begins anew"):
+        store.get_many(keys)
+    store.close()
+    again = Store(tmp_path, None, NOW)
+    assert again.offset() is None
+
+
+def test_a_store_that_cannot_be_opened_for_want_of_room_is_left_as_it_is(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEEP_S, NOW)
+    store.write({b"kept": b"1"}, 7)
+    store.close()
+    room = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), room[1]))
+    try:
+        with pytest.raises(Exception, match="Too many open files"):
+            Store(tmp_path, KEEP_S, NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, room)
+    assert Store(tmp_path, KEEP_S, NOW).get_many([b"kept"]) == [b"1"]
 
 
 def test_nothing_turns_before_its_time(store: Store) -> None:

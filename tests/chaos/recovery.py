@@ -1,0 +1,87 @@
+"""How prompt calls were, second by second, and how soon after each fault they were prompt again."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accepted import Entry
+from traffic import STRANGER
+
+from schemas.keys import notification_id
+from schemas.vocabulary import CLASSES, Lane
+
+PROMPT_MS = 500.0
+CHANNELS = ("push", "sms", "email")
+Calls = Sequence[Mapping[str, Any]]
+"""Rows of the sandbox's ledger."""
+
+
+def due_times(accepted: Path) -> dict[str, float]:
+    """When each notification of the high lane was first due (epoch s), by its id.
+
+    As far as it was acknowledged, and its user known: others are held until they are.
+    """
+    due: dict[str, float] = {}
+    for line in accepted.read_text().splitlines():
+        entry = Entry.read(line)
+        id_ = _id(entry.value)
+        if entry.kind == "request" and entry.result == "ok" and id_ is not None:
+            due[id_] = min(entry.t_due, due.get(id_, entry.t_due))
+    return due
+
+
+def _id(body: bytes | None) -> str | None:
+    try:
+        asked = json.loads(body or b"")
+        if asked["user_id"].startswith(STRANGER):
+            return None
+        lane = CLASSES[asked["class"]].lane
+        found = notification_id(asked["tenant"], lane, asked["user_id"], asked["idempotency_key"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if lane is Lane.HIGH else None
+
+
+def series(due: Mapping[str, float], calls: Calls, began: float) -> list[dict[str, Any]]:
+    """One row for each second of due time: how many were due, how many called, and how late their first calls were.
+
+    A second whose notifications were all called late shows it in its own row, not in the one when it was mended.
+    """
+    first: dict[tuple[str, str], float] = {}
+    called: Counter[int] = Counter()
+    for call in calls:
+        id_, channel, _, attempt = call["ref"].split(".")
+        called[int(call["t"] - began)] += 1
+        if attempt == "1":
+            first[id_, channel] = min(call["t"], first.get((id_, channel), call["t"]))
+    late: dict[tuple[int, str], list[float]] = defaultdict(list)
+    for (id_, channel), at in first.items():
+        if id_ in due:
+            late[int(due[id_] - began), channel].append((at - due[id_]) * 1000)
+    rows = Counter(int(at - began) for at in due.values())
+    return [_row(second, rows[second], called[second], late) for second in range(max([*rows, *called], default=-1) + 1)]
+
+
+def _row(second: int, due: int, called: int, late: Mapping[tuple[int, str], list[float]]) -> dict[str, Any]:
+    of_all = [ms for channel in CHANNELS for ms in late.get((second, channel), ())]
+    return {
+        "second": second,
+        "due": due,
+        "called": called,
+        "p50_ms": _percentile(of_all, 50),
+        "p99_ms": _percentile(of_all, 99),
+        "p99_ms_by_channel": {channel: _percentile(late.get((second, channel), ()), 99) for channel in CHANNELS},
+    }
+
+
+def _percentile(values: Iterable[float], share: float) -> float:
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))], 1) if ordered else 0.0
+
+
+def recovered_s(rows: Iterable[Mapping[str, Any]], struck_s: float, healed_s: float, until_s: float) -> float:
+    """Seconds from a fault's end to the last second, before `until_s`, that was due since it struck and called late."""
+    late = [row["second"] for row in rows if int(struck_s) <= row["second"] < until_s and row["p99_ms"] > PROMPT_MS]
+    return round(max(0.0, max(late, default=-1) + 1 - healed_s), 1)

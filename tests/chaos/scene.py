@@ -1,0 +1,328 @@
+"""What a fault strikes: the whole pipeline on a stack of its own, bad networks in reach, and a keeper of its workers.
+
+high-a  every high flow                          record  record, its store behind a proxy
+high-b  the same, its brokers behind a proxy     low-a   every low flow
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Self
+
+from accepted import Load
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from fault import Fault
+from harness import Rig, log
+from hurts import Hurt
+from proxy import FAIR, Proxy
+from victims import ChaosError, Worker
+
+from deploy.local.ports import Reservation
+from deploy.local.servers import Part
+from deploy.local.stack import StackError
+from flows import roster
+from schemas.vocabulary import Lane
+
+PROVIDERS = {"push": "fcm", "sms": "twilio", "email": "sendgrid"}
+USUAL = {"latency_ms": {"p50": 20, "p99": 80}}
+"""How providers answer when nothing is wrong."""
+KEEP_S = 0.2
+PATIENCE_S = 60.0
+"""How long a worker may take until it works."""
+EXCUSED_S = 130.0
+"""How long after a fault a process may still end because of it: a record may wait 120 s to be written."""
+TMPFS_MIB = 256
+
+
+class Scene:
+    """A running pipeline that can be hurt. Leaving it ends everything."""
+
+    def __init__(self, rig: Rig | None = None, *, small_disk: bool = False) -> None:
+        """On a stack of its own, or on `rig`, whose brokers have no proxy then."""
+        with Reservation(("kafka proxy", "dynamodb proxy"), {}) as held:
+            ports = held.ports
+        self.kafka, self.dynamodb = Proxy(ports["kafka proxy"]), Proxy(ports["dynamodb proxy"])
+        self._proxied = rig is None
+        self.rig = rig or Rig(("kafka", "dynamodb", "s3", "sandbox"), detour=self.kafka.port)
+        self._small_disk = small_disk
+        self.hurts: list[Hurt] = []
+        self.deaths: list[dict[str, Any]] = []
+        """Processes that ended by themselves, and whether a fault allowed it."""
+        self.unseen: list[str] = []
+        """What was expected of a fault and did not come."""
+        self.resident: dict[str, list[int]] = {}
+        """MiB of each worker, second by second."""
+        self._down: set[str] = set()
+        self._active: list[Fault] = []
+        self._excused_until = 0.0
+        self._guests = 0
+        self.load: Load
+        """What comes in, once it does."""
+        self._over, self._lock = threading.Event(), threading.RLock()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._exits = contextlib.ExitStack()
+        with self._exits:
+            for proxy in (self.kafka, self.dynamodb):
+                self._exits.enter_context(proxy)
+            if self._small_disk:
+                self._exits.enter_context(_tmpfs(self.disk))
+            self._exits.enter_context(self.rig)
+            self._start()
+            self._exits = self._exits.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._keeper.join()
+        self._exits.close()
+
+    def _start(self) -> None:
+        self.dynamodb.to = int(self.rig.settings.dynamodb.rpartition(":")[2])
+        self.admin = AdminClient({"bootstrap.servers": self.rig.brokers, "log_level": 2})
+        self.usual()
+        high, low, beside = (roster.of_lane(lane) for lane in (Lane.HIGH, Lane.LOW, None))
+        aside = {}
+        if self._proxied:
+            self.kafka.to = self.rig.stack.aside
+            aside = {"CARILLON_KAFKA": f"127.0.0.1:{self.kafka.port}"}
+        store = {"CARILLON_DYNAMODB": f"http://127.0.0.1:{self.dynamodb.port}"}
+        self.high = [self.rig.worker("high-a", *high), self.rig.worker("high-b", *high, environment=aside)]
+        self.low = self.rig.worker("low-a", *low)
+        self.record = self.rig.worker("record", *beside, environment=store)
+        for worker in self.workers:
+            worker.wait_ready()
+        self._keeper.start()
+
+    @property
+    def disk(self) -> Path:
+        """Where the broker keeps its logs."""
+        return self.rig.folder / ".carillon" / "data" / "kafka"
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Every worker that is kept running."""
+        return self.rig.workers
+
+    # -- faults ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def under(self, fault: Fault, strike: contextlib.AbstractContextManager[None]) -> Iterator[None]:
+        """While `fault` lasts, and for a time after, processes may end if it allows that."""
+        self._active.append(fault)
+        try:
+            with strike:
+                yield
+        finally:
+            self._active.remove(fault)
+            if fault.ends:
+                self._excused_until = time.monotonic() + EXCUSED_S
+
+    def hurt(self, name: str, worker: Worker | None = None) -> None:
+        """Outcomes of calls that are under way may be lost: those of one worker, or of any."""
+        self.hurts.append(Hurt(time.time(), name, worker.name if worker else None))
+
+    @contextmanager
+    def hurting(self, name: str, worker: Worker | None = None) -> Iterator[None]:
+        """The same, as long as this lasts."""
+        at = time.time()
+        yield
+        self.hurts.append(Hurt(at, name, worker.name if worker else None, time.time()))
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Note what a fault should have brought about and did not."""
+        if not holds:
+            log(f"NOT AS EXPECTED: {what}")
+            self.unseen.append(what)
+
+    def until(self, holds: Callable[[], object], limit_s: float) -> bool:
+        """Whether something comes to hold within that time."""
+        deadline = time.monotonic() + limit_s
+        while not holds():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def pick(self, draw: Random, *workers: Worker) -> Worker:
+        """One of them, at work. Raises ChaosError if it does not come to be."""
+        worker = draw.choice(workers)
+        if not self.until(lambda: worker.ready, PATIENCE_S):
+            raise ChaosError(f"{worker.name} does not work")
+        return worker
+
+    # -- workers ---------------------------------------------------------------------------------------------------
+
+    def kill(self, worker: Worker, *, wipe: bool = False, plants: Sequence[str] = ()) -> None:
+        """SIGKILL; the keeper starts it again at once, with these plants in it."""
+        with self._lock:
+            if worker.running:
+                self.hurt("kill", worker)
+                worker.kill(wipe=wipe)
+            worker.plants = list(plants)
+
+    def end(self, worker: Worker) -> None:
+        """SIGTERM, and wait for its end; it stays down until `up`."""
+        with self._lock:
+            self._down.add(worker.name)
+        if not worker.running:
+            return
+        try:
+            worker.terminate()
+        except ChaosError as error:
+            self._died(worker, f"at SIGTERM: {error}")
+
+    def down(self, worker: Worker) -> None:
+        """SIGKILL, and leave it down until `up`."""
+        with self._lock:
+            self._down.add(worker.name)
+            self.kill(worker)
+
+    def up(self, worker: Worker, plants: Sequence[str] = ()) -> None:
+        """Let the keeper start it."""
+        with self._lock:
+            worker.plants = list(plants)
+            self._down.discard(worker.name)
+
+    def restart(self, worker: Worker, plants: Sequence[str] = ()) -> None:
+        """End it in order and start it with these plants; returns when it works."""
+        self.end(worker)
+        self.up(worker, plants)
+        self.expect(self.until(lambda: worker.ready, PATIENCE_S), f"{worker.name} works again after a restart")
+
+    @contextmanager
+    def frozen(self, worker: Worker) -> Iterator[None]:
+        """SIGSTOP, and SIGCONT at the end."""
+        pid = worker.pid
+        with self.hurting("freeze", worker), contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            yield
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def guest(self, flow: str) -> Iterator[Worker]:
+        """A further worker of one flow, under an id of its own, killed in the end."""
+        with self._lock:
+            self._guests += 1
+            guest = self.rig.worker(f"guest-{self._guests}", flow)
+        yield guest
+        with self._lock:
+            self.down(guest)
+            self.workers.remove(guest)
+
+    def _keep(self) -> None:
+        """What flows.supervisor does: a worker that has ended is started again under its id."""
+        sampled = 0.0
+        while not self._over.wait(KEEP_S):
+            with self._lock:
+                for worker in self.workers:
+                    if not worker.running:
+                        if (why := worker.death()) is not None:
+                            self._died(worker, why)
+                        if worker.name not in self._down:
+                            worker.start()
+                            worker.plants = []
+                if time.monotonic() - sampled >= 1.0:
+                    sampled = time.monotonic()
+                    for worker in self.workers:
+                        self.resident.setdefault(worker.name, []).append(_resident_mib(worker))
+
+    def _died(self, worker: Worker, why: str) -> None:
+        asked = any(fault.ends for fault in self._active) or time.monotonic() < self._excused_until
+        log(f"{worker.name} ended by itself{'' if asked else ', UNASKED'}: {why}")
+        self.deaths.append({"at": time.time(), "worker": worker.name, "why": why, "asked": asked})
+        self.hurt("death", worker)
+        worker.forget()
+
+    # -- servers ---------------------------------------------------------------------------------------------------
+
+    def stopped(self, part: Part, *, stop: bool) -> None:
+        """SIGSTOP to a server, or SIGCONT."""
+        os.kill(self.rig.stack.pids()[part], signal.SIGSTOP if stop else signal.SIGCONT)
+
+    def broker_gone(self) -> bool:
+        """Whether the broker's process has ended."""
+        try:
+            self.rig.stack.check()
+        except StackError:
+            return True
+        return False
+
+    def forget_group(self, flow: str) -> bool:
+        """Delete a group with its offsets; False while it still has members."""
+        try:
+            self.admin.delete_consumer_groups([f"carillon-{flow}"])[f"carillon-{flow}"].result(10)
+        except (KafkaException, TimeoutError):
+            return False
+        return True
+
+    @contextmanager
+    def configured(self, topics: Sequence[str], settings: dict[str, str]) -> Iterator[None]:
+        """Topics with other settings; the catalogue's again at the end."""
+        entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in settings.items()]
+        wanted = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries) for topic in topics]
+        for future in self.admin.incremental_alter_configs(wanted).values():
+            future.result(10)
+        yield
+        self.rig.apply_topics()
+
+    def behave(self, provider: str, *rules: dict[str, Any]) -> None:
+        """Give a provider (* for all) these rules, ahead of its usual ones."""
+        wish = {"provider": provider, "rules": [*({**USUAL, **rule} for rule in rules), USUAL]}
+        address = f"{self.rig.stack.addresses.sandbox}/admin/behave"
+        with urllib.request.urlopen(urllib.request.Request(address, json.dumps(wish).encode()), timeout=10):
+            return
+
+    def usual(self) -> None:
+        """Every network fair, every provider well."""
+        self.kafka.set(FAIR)
+        self.dynamodb.set(FAIR)
+        self.behave("*")
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Whatever is left of the faults goes: everything runs, and nothing is in its way."""
+        self.usual()
+        for worker in self.workers:
+            self.up(worker)
+        for worker in self.workers:
+            self.expect(self.until(lambda worker=worker: worker.ready, PATIENCE_S), f"{worker.name} works in the end")
+
+    def drain(self, limit_s: float) -> float:
+        """Wait until everything is worked; returns the seconds it took."""
+        flows = {flow for worker in self.workers for flow in worker.flows}
+        return self.rig.drain(sorted(flows), limit_s, kept=True)
+
+
+def _resident_mib(worker: Worker) -> int:
+    with contextlib.suppress(OSError, ChaosError):
+        return int(Path(f"/proc/{worker.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    return 0
+
+
+@contextmanager
+def _tmpfs(folder: Path) -> Iterator[None]:
+    """A small disk at `folder`. Raises ChaosError where it may not be mounted."""
+    folder.mkdir(parents=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MIB}m", "tmpfs", str(folder)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise ChaosError(f"no small disk could be mounted at {folder}, which takes root: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
