@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMPS := .carillon/stamps
 SOURCES := schemas tables agents flows deploy
 
-.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos soak chaos-brokers chaos-route chaos-deliver chaos-scale chaos-lanes requirements clean
+.PHONY: help setup demo test check bench-route bench-pipeline bench-latency bench-stand chaos soak chaos-brokers chaos-route chaos-deliver chaos-scale chaos-lanes chaos-selftest chaos-stock requirements clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ chaos-scale: setup ## Grow routing to four workers and back under load
 
 chaos-lanes: setup ## Measure OTPs and opt-outs beside a marketing backlog
 	$(BIN)/python tests/chaos/lanes.py
+
+chaos-selftest: setup ## Plant faults in the engine; the audit must see each of them
+	$(BIN)/python tests/chaos/selftest.py
+
+chaos-stock: setup ## Put the pipeline on stock Faust through the same load, kills and audit
+	$(BIN)/python tests/chaos/stock.py
 
 requirements: ## Pin requirements/*.in again, with hashes, after a change
 	$(PYTHON) -m venv .carillon/pip-tools

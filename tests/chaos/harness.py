@@ -120,12 +120,13 @@ class Rig:
         *flows: str,
         plants: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        script: str = "worker.py",
     ) -> Worker:
         """A new worker, started, with these faults planted in it at every start.
 
         `environment` goes over the settings of this stack.
         """
-        made = Worker(name, flows, self.folder, self._nursery, environment)
+        made = Worker(name, flows, self.folder, self._nursery, environment, script)
         made.plants += plants
         self.workers.append(made)
         made.start()
@@ -221,6 +222,11 @@ class Rig:
         address = f"{self.stack.addresses.sandbox}/admin/behave"
         with urllib.request.urlopen(urllib.request.Request(address, json.dumps(wish).encode()), timeout=10):
             return
+
+    def called(self) -> int:
+        """How many calls the sandbox has read."""
+        with urllib.request.urlopen(f"{self.stack.addresses.sandbox}/admin/counts", timeout=10) as answer:
+            return int(json.load(answer)["ledger_total"])
 
     def ledger(self, since: int = 0) -> list[dict[str, Any]]:
         """Every call the sandbox has read, from row `since` on."""
