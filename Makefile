@@ -71,6 +71,12 @@ chaos-scale: setup ## Grow routing to four workers and back under load
 chaos-lanes: setup ## Measure OTPs and opt-outs beside a marketing backlog
 	$(BIN)/python tests/chaos/lanes.py
 
+chaos-selftest: setup ## Plant faults in the engine; the audit must see each of them
+	$(BIN)/python tests/chaos/selftest.py
+
+chaos-stock: setup ## Put the pipeline on stock Faust through the same load, kills and audit
+	$(BIN)/python tests/chaos/stock.py
+
 report: setup ## Draw tests/evidence from what the runs above have left
 	$(BIN)/python -m tests.report
 

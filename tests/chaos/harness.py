@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from accepted import Load
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from victims import REPOSITORY, ChaosError, Worker
 
@@ -108,12 +116,13 @@ class Rig:
         *flows: str,
         plants: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        script: str = "worker.py",
     ) -> Worker:
         """A new worker, started, with these faults planted in it at every start.
 
         `environment` goes over the settings of this stack.
         """
-        made = Worker(name, flows, self.folder, self._nursery, environment)
+        made = Worker(name, flows, self.folder, self._nursery, environment, script)
         made.plants += plants
         self.workers.append(made)
         made.start()
@@ -174,7 +183,10 @@ class Rig:
         reads = {name: [topic.name for topic in roster.FLOWS[name].build(means).stages] for name in flows}
         every = sorted({topic for topics in reads.values() for topic in topics})
         while True:
-            ends, behind = self.ends(every), self.lag(reads)
+            try:
+                ends, behind = self.ends(every), dict[Any, Any](self.lag(reads))
+            except (KafkaException, TimeoutError) as error:  # a broker that has just come back
+                ends, behind = {}, {"brokers": repr(error)}
             if not behind and ends == seen:
                 return time.monotonic() - began
             seen = None if behind else ends
@@ -209,6 +221,11 @@ class Rig:
         address = f"{self.stack.addresses.sandbox}/admin/behave"
         with urllib.request.urlopen(urllib.request.Request(address, json.dumps(wish).encode()), timeout=10):
             return
+
+    def called(self) -> int:
+        """How many calls the sandbox has read."""
+        with urllib.request.urlopen(f"{self.stack.addresses.sandbox}/admin/counts", timeout=10) as answer:
+            return int(json.load(answer)["ledger_total"])
 
     def ledger(self, since: int = 0) -> list[dict[str, Any]]:
         """Every call the sandbox has read, from row `since` on."""

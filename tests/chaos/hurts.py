@@ -1,7 +1,9 @@
 """The faults of a run as an audit sees them: when they struck, and what they excuse."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 RECOVERY_S = 10.0
 """How long after a fault nothing is promised about time."""
@@ -37,11 +39,20 @@ class Hurts:
                 self._shadows[-1] = (self._shadows[-1][0], max(self._shadows[-1][1], ends))
             else:
                 self._shadows.append((hurt.at, ends))
+        self._starts = [starts for starts, _ in self._shadows]
+        self._before = [0.0, *accumulate(ends - starts for starts, ends in self._shadows)]
 
     def healthy_s(self, since: float, until: float) -> float:
         """Seconds between two moments in which no fault was on, nor just over."""
-        shadow = sum(max(0.0, min(until, ends) - max(since, starts)) for starts, ends in self._shadows)
-        return until - since - shadow
+        return until - since - (self._shadow_s(until) - self._shadow_s(since))
+
+    def _shadow_s(self, until: float) -> float:
+        """Seconds up to a moment in which a fault was on, or just over."""
+        place = bisect_right(self._starts, until)
+        if not place:
+            return 0.0
+        starts, ends = self._shadows[place - 1]
+        return self._before[place - 1] + min(until, ends) - starts
 
     def on(self, since: float, until: float) -> Hurt | None:
         """The first fault between two moments, if there was one. A worker's comes before what all of them need."""

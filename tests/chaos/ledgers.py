@@ -84,6 +84,8 @@ class Ledgers:
     calls: list[Call] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    channels: dict[tuple[str, str], tuple[bool, int]] = field(default_factory=dict)
+    """Of the store's preferences: user and channel -> whether it is enabled, and the version that says so."""
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
     buried: set[tuple[str, str]] = field(default_factory=set)
@@ -96,7 +98,11 @@ def read(rig: Rig, accepted: Path, *, store: bool = True) -> Ledgers:
         accepted=list(entries(rig, accepted)),
         calls=[_call(row) for row in rig.ledger()],
         told=told(rig),
-        rows={row["notification_id"]: row for row in _rows(rig)} if store else {},
+        rows={row["notification_id"]: row for row in _scan(rig, "logs")} if store else {},
+        channels={
+            (row["user_id"], row["channel_type"]): (row["is_enabled"], row["version"])
+            for row in (_scan(rig, "preferences") if store else ())
+        },
         ends=rig.ends(INPUTS),
         waiting=[found for channel in CHANNELS for lane in LANES for found in waiting(rig, channel, lane)],
         buried={
@@ -197,8 +203,13 @@ def waiting(rig: Rig, channel: str, lane: str) -> Iterator[Waiting]:
         yield Waiting(place, record["notification_id"], channel, record["address_hash"], record.get("attempt", 1))
 
 
-def _rows(rig: Rig) -> Iterator[dict[str, Any]]:
-    """The rows of NotificationLogs, out of DynamoDB's types."""
+def _scan(rig: Rig, table: str) -> Iterator[dict[str, Any]]:
+    """The rows of NotificationLogs (`logs`) or UserPreferences (`preferences`), out of DynamoDB's types."""
     rows = Rows(rig.settings)
-    for item in rows.scan(rows.logs):
-        yield {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}
+    for item in rows.scan(getattr(rows, table)):
+        yield {name: _plain(value) for name, value in item.items()}
+
+
+def _plain(value: dict[str, Any]) -> object:
+    ((kind, found),) = value.items()
+    return int(found) if kind == "N" else found

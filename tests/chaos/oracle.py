@@ -45,8 +45,13 @@ class Version:
     acked: float
     person: Mapping[str, Any]
 
+    def opens(self, channel: str) -> bool:
+        """Whether its user can be reached on `channel` by something at least."""
+        reached = {address["channel"] for address in self.person["addresses"] if address.get("verified", True)}
+        return channel in reached and not self.refuses(channel, "*")
+
     def refuses(self, channel: str, category: str) -> bool:
-        """Whether its user opted out of `category` on `channel`."""
+        """Whether its user opted out of `category` on `channel`; of all of them, for `*`."""
         return any(
             choice.get("out", True) and choice["channel"] in (channel, "*") and choice["category"] in (category, "*")
             for choice in self.person.get("opt_outs", ())
@@ -90,6 +95,10 @@ class People:
         """Whether some version that may be gone by between the two refuses."""
         found = self.heeded(user, since, until)
         return any(version is not None and version.refuses(channel, category) for version in found)
+
+    def latest(self) -> dict[tuple[str, str], Version]:
+        """The version of each user that holds in the end."""
+        return {user: history[-1] for user, history in self._history.items()}
 
     def addresses(self) -> set[tuple[str, str]]:
         """Every (tenant, address) anybody ever had."""

@@ -2,11 +2,12 @@
 
 What must be none, by where it is looked for:
 
-    sums.py   undecided, decided_unasked, decided_otherwise, decided_twice, held_for_ever; routed_but_not_written,
-              attempts_untold, retries_lost; not_ended, ended_unasked, ended_twice, ended_without_cause
-    sent.py   lost, phantom, wrong_recipient, wrong_body, called_after_opt_out, called_after_deadline,
-              sent_without_a_call, called_but_not_ended_so, unknown_not_buried; repeats by cause
-    rows.py   rows_missing, rows_unasked, rows_that_differ
+    sums.py   undecided, decided_unasked, decided_otherwise, decided_twice, held_for_ever, returned_unasked;
+              routed_but_not_written, written_unasked, attempts_untold, retries_lost; not_ended, ended_unasked,
+              ended_twice, ended_without_cause
+    sent.py   lost, phantom, wrong_recipient, wrong_body, called_at_two_addresses, called_after_opt_out,
+              called_after_deadline, sent_without_a_call, called_but_not_ended_so, unknown_not_buried; repeats by cause
+    rows.py   rows_missing, rows_unasked, rows_that_differ; the same of preferences
 """
 
 from collections.abc import Sequence

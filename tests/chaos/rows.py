@@ -1,4 +1,6 @@
-"""Whether the store shows what the statuses say: the row of each notification is the fold of its statuses."""
+"""Whether the store shows what the statuses say: the row of each notification is the fold of its statuses.
+
+And whether it shows the users' preferences as they were in the end."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,7 +9,7 @@ from typing import Any
 
 from audit import Audit
 from case import Case
-from ledgers import Told
+from ledgers import CHANNELS, Told
 
 RANKS = {"held": 1, "routed": 2, "retrying": 4, "suppressed": 5, "expired": 6, "unknown": 6, "dead": 6, "sent": 7}
 PUBLIC = {"held": "PENDING", "routed": "PENDING", "retrying": "PENDING", "sent": "SENT"}
@@ -30,6 +32,18 @@ def check(case: Case, result: Audit) -> None:
             for id_, statuses in told.items()
             if id_ in rows and (different := _differences(rows[id_], fold(statuses)))
         ),
+    )
+    shown = case.ledgers.channels
+    wanted = {
+        ("/".join(user), channel): (version.opens(channel), int(version.person["version"]))
+        for user, version in case.people.latest().items()
+        for channel in CHANNELS
+    }
+    result.expect_none("preferences_missing", set(wanted) - set(shown))
+    result.expect_none("preferences_unasked", set(shown) - set(wanted))
+    result.expect_none(
+        "preferences_that_differ",
+        ((place, shown[place], wanted[place]) for place in wanted if shown.get(place, wanted[place]) != wanted[place]),
     )
 
 

@@ -24,12 +24,14 @@ from deploy.local.results import Run, option
 
 SEEN = {
     "drop": {"undecided", "lost"},
-    "double": {"one_attempt_called_twice", "repeats_unexplained", "repeats_unflagged", "repeats_forbidden"},
+    "double": {"one_attempt_called_twice", "repeats_unexplained", "repeats_unflagged"},
     "swap": {"wrong_body"},
     "skip_status": {"not_ended", "attempts_untold", "called_but_not_ended_so"},
     "commit_early": {"not_ended", "attempts_untold", "called_but_not_ended_so"},
 }
 """The checks that each plant turns red."""
+SEEN_PERHAPS = {"repeats_forbidden"}
+"""Red if the call that was doubled was no OTP's."""
 KILLED = {"commit_early"}
 """Plants that do no harm until a worker is killed."""
 FLOWS = ("route", *(f"deliver.{channel}" for channel in CHANNELS), "retry")
@@ -49,7 +51,7 @@ class Phase:
     @property
     def right(self) -> bool:
         """Whether the audit saw what was planted, all of it and nothing else."""
-        return self.found == self.wanted
+        return self.wanted <= self.found <= self.wanted | SEEN_PERHAPS
 
 
 class Selftest:

@@ -1,6 +1,6 @@
 """Whether what providers read is what was wanted: nobody left out, nothing else, not again, not too late."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from audit import Audit
@@ -52,6 +52,19 @@ def _right(case: Case, result: Audit) -> None:
     result.expect_none("phantom", phantoms)
     result.expect_none("wrong_recipient", strangers)
     result.expect_none("wrong_body", bodies)
+    result.expect_none("called_at_two_addresses", _at_two_addresses(case))
+
+
+def _at_two_addresses(case: Case) -> Iterator[object]:
+    """Who moved while a notification was on its way gets it once, unless a crash had it decided anew in between."""
+    called: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for (id_, channel, to_hash), calls in case.calls.items():
+        wanted = case.wanted.get(id_)
+        if channel != "push" and wanted is not None and (id_, channel, to_hash) in targets(wanted):
+            called[id_, channel][to_hash] = calls[0].at
+    for place, firsts in called.items():
+        if len(firsts) > 1 and case.hurts.on(min(firsts.values()), max(firsts.values())) is None:
+            yield place, sorted(firsts)
 
 
 def _in_time(case: Case, result: Audit) -> None:

@@ -81,9 +81,9 @@ def test_an_unknown_user_is_held_and_one_who_appears_meanwhile_is_routed() -> No
 
 def test_best_is_the_first_preferred_channel_that_was_not_refused() -> None:
     addresses = [{"channel": name, "address": name} for name in ("email", "sms", "push")]
-    out = [{"channel": "push", "category": "*", "out": True}]
-    history = people(a_version(addresses=addresses, opt_outs=out, preferred=["push", "email"]))
-    assert wanted(history, a_request(channels="best")).targets == {("email", "email")}
+    out = [{"channel": "email", "category": "*", "out": True}]
+    history = people(a_version(addresses=addresses, opt_outs=out, preferred=["email", "sms"]))
+    assert wanted(history, a_request(channels="best")).targets == {("sms", "sms")}
 
 
 def test_push_goes_to_every_device_and_an_unverified_address_gets_nothing() -> None:

@@ -11,7 +11,7 @@ import oracle
 import pytest
 from accepted import Entry
 from hurts import Hurt
-from ledgers import Call, Ledgers, Told, Waiting, hash_of
+from ledgers import CHANNELS, Call, Ledgers, Told, Waiting, hash_of
 from pipeline_audit import examine
 from rows import fold
 
@@ -98,6 +98,9 @@ def a_run() -> Ledgers:
 def with_rows(ledgers: Ledgers) -> Ledgers:
     """The same with the rows that follow from its statuses."""
     ids = {told.id for told in ledgers.told if told.id}
+    latest = max((e for e in ledgers.accepted if e.kind == "preference"), key=lambda e: e.number, default=None)
+    shown = CHANNELS if latest is not None else ()
+    ledgers.channels = {("acme/ada", channel): (channel == "sms", latest.number) for channel in shown}
     ledgers.rows = {id_: fold([t for t in ledgers.told if t.id == id_ and t.step != "duplicate"]) for id_ in ids}
     return ledgers
 
@@ -271,9 +274,9 @@ def test_a_repeat_of_the_producer_that_gets_through_is_told_from_others() -> Non
 
 def test_an_opt_out_must_be_heeded_after_two_seconds_and_a_fault_excuses_its_time() -> None:
     run = a_run()
-    run.accepted.append(a_preference(2, at=T + 0.01, opt_outs=[{"channel": "sms", "category": "*"}]))
+    run.accepted.append(a_preference(2, at=T + 0.01, opt_outs=[{"channel": "sms", "category": "login"}]))
     run.calls = [a_call(at=1.9)]
-    assert examine(run).faults == {}
+    assert examine(with_rows(run)).faults == {}
     run.calls = [a_call(at=2.1)]
     assert set(examine(run).faults) == {"called_after_opt_out"}
     assert examine(run, [Hurt(T + 1, "kill", "high")]).faults == {}
@@ -281,7 +284,7 @@ def test_an_opt_out_must_be_heeded_after_two_seconds_and_a_fault_excuses_its_tim
 
 def test_an_end_without_a_call_is_right_where_the_user_opted_out_meanwhile() -> None:
     run = a_run()
-    run.accepted.append(a_preference(2, at=T + 0.01, opt_outs=[{"channel": "sms", "category": "*"}]))
+    run.accepted.append(a_preference(2, at=T + 0.01, opt_outs=[{"channel": "sms", "category": "login"}]))
     run.calls, run.told[1] = [], a_move("suppressed", reason="opted_out")
     assert examine(with_rows(run)).faults == {}
 
@@ -327,6 +330,24 @@ def test_rows_must_be_there_be_asked_for_and_say_what_the_statuses_say() -> None
     run.rows[ID]["step"] = "routed"
     assert set(examine(run).faults) == {"rows_that_differ"}
     assert examine(run, store=False).faults == {}
+
+
+def test_the_stores_preferences_must_be_those_of_the_last_version() -> None:
+    run = a_run()
+    run.channels = {("acme/ada", "sms"): (False, 1), ("acme/ada", "email"): (False, 1), ("acme/bob", "push"): (True, 1)}
+    red = {"preferences_missing", "preferences_unasked", "preferences_that_differ"}
+    assert set(examine(run).faults) == red
+
+
+def test_who_moves_meanwhile_is_called_at_one_address_unless_a_crash_had_it_decided_anew() -> None:
+    moved = "+4915000000002"
+    run = a_run()
+    run.accepted.append(a_preference(2, at=T - 0.01, addresses=[{"channel": "sms", "address": moved}]))
+    run.told.append(a_move(address_hash=hash_of("acme", moved)))
+    run.waiting.append(replace(a_delivery(), place=(CHANNEL, 3, 1), address_hash=hash_of("acme", moved)))
+    run.calls.append(a_call(at=1.0, to_hash=digest(moved)))
+    assert set(examine(with_rows(run)).faults) == {"called_at_two_addresses"}
+    assert examine(run, [Hurt(T + 0.5, "kill", "high")]).faults == {}
 
 
 def test_a_record_whose_fate_nobody_knows_counts_only_if_it_lies_in_the_log() -> None:

@@ -35,8 +35,10 @@ class Worker:
         folder: Path,
         nursery: Nursery,
         environment: Mapping[str, str] | None = None,
+        script: str = "worker.py",
     ) -> None:
-        self.name, self.flows = name, list(flows)
+        """`script` is what runs in the process, with its flows as arguments and `environment` over the settings."""
+        self.name, self.flows, self._script = name, list(flows), script
         self._environment = dict(environment or {})
         self._folder, self._nursery = folder, nursery
         self.plants: list[str] = []
@@ -74,7 +76,7 @@ class Worker:
         }
         self._child = self._nursery.spawn(
             self.name,
-            [sys.executable, str(Path(__file__).with_name("worker.py")), *self.flows],
+            [sys.executable, str(Path(__file__).with_name(self._script)), *self.flows],
             self._folder / "logs" / f"{self.name}.{self._starts}.log",
             environment=environment,
             cwd=REPOSITORY,
