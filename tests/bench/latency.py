@@ -6,11 +6,11 @@ route.high alone in its process, as shipped, measured as steady.py says, which m
 process with all flows of the high lane and record stands idle for 20 s.
 """
 
-import json
 import time
 
-from measure import cpu_s, load, option, say
+from measure import cpu_s, option, say
 from peer import PEERS
+from results import Result
 from rig import Rig
 from steady import RATES, Steady, line, prepare
 
@@ -37,7 +37,7 @@ def idle() -> dict[str, float]:
 
 def main() -> None:
     """Measure, print a line a rate, and everything as JSON in the last line."""
-    seconds, users, before = option("SECONDS", 30), option("USERS", 20_000), load()
+    seconds, users, result = option("SECONDS", 30), option("USERS", 20_000), Result("latency")
     results = []
     with Rig() as rig:
         load_ = Steady(rig, PEERS["carillon"], prepare(rig, users, max(RATES) // 2), users)
@@ -46,7 +46,7 @@ def main() -> None:
             say(line(found))
     standing = idle()
     say(line(standing))
-    say(json.dumps({"rates": results, "load_before": round(before, 2)} | standing))
+    result.save({"rates": results} | standing)
 
 
 if __name__ == "__main__":

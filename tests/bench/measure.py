@@ -15,6 +15,10 @@ from pathlib import Path
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
+OPTIONS: dict[str, str] = {}
+"""What was asked for, or taken by default, by the option's name."""
+
+
 class BenchError(Exception):
     """A run that cannot be believed: something ended, stalled or wrote what it should not have."""
 
@@ -27,7 +31,8 @@ def option(name: str, default: int) -> int:
 def text(name: str, default: str) -> str:
     """A word from `NAME=value` on the command line or in the environment."""
     given = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
-    return given.get(name) or os.environ.get(name) or default
+    OPTIONS[name] = found = given.get(name) or os.environ.get(name) or default
+    return found
 
 
 def cpu_s(pid: int) -> float:

@@ -11,7 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from measure import load, say, text
+from measure import OPTIONS, load, say, text
 from peer import JARS, LOCAL
 
 PACKAGES = ("faust-streaming", "confluent-kafka", "rocksdict", "aiokafka", "msgspec", "quixstreams", "bytewax")
@@ -21,7 +21,8 @@ class Result:
     """One run of a benchmark, from its start on."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._began, self._load = text("AS", name), time.time(), load()
+        self._name, self._file = name, text("AS", name)
+        self._began, self._load = time.time(), load()
 
     def save(self, found: dict[str, Any]) -> None:
         """Write the file, and the result as the last line."""
@@ -29,12 +30,13 @@ class Result:
         about = {
             "benchmark": self._name,
             "command": " ".join(Path(a).name if a.endswith(".py") else a for a in sys.argv),
+            "options": OPTIONS,
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._began)),
             "took_s": round(time.time() - self._began, 1),
             "machine": machine(),
             "versions": versions(),
         }
-        path = LOCAL / "bench" / f"{self._name}.json"
+        path = LOCAL / "bench" / f"{self._file}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(about | told, indent=1) + "\n")
         say(json.dumps(told))

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 from measure import cpu_s, load, option, percentile, say, text
 from outputs import topics
-from peer import PEERS, Peer, chosen
+from peer import PEERS, Peer, chosen, tell_preferences
 from processes import Phase, Worker
 from results import Result
 from rig import Rig
-from workload import event, fill, preferences
+from workload import event
 
 from schemas.topics import PREFERENCES, Topic, notifications
 from schemas.vocabulary import Lane
@@ -32,7 +32,6 @@ WARM_UP_S = 40
 WARM_S = 5.0
 _PEER_WARM_UP_S = 20
 _DRAIN_S = 120.0
-_PEOPLE = f"by-user.{PREFERENCES.name}"
 
 
 class Keyed(msgspec.Struct):
@@ -121,13 +120,11 @@ def line(found: dict[str, Any]) -> str:
 
 
 def prepare(rig: Rig, users: int, warm_rate: int) -> Worker:
-    """Preferences for all, Carillon started on them, and a warm broker; returns Carillon's worker."""
-    rig.make([Topic(_PEOPLE, "", None, append_time=True)])
-    fill(rig.brokers, PREFERENCES.name, preferences(users, rig.ring))
-    fill(rig.brokers, _PEOPLE, preferences(users, rig.ring, by_user=True))
+    """Carillon started, its preferences read, and a warm broker; returns Carillon's worker."""
     carillon = PEERS["carillon"]
-    worker = carillon.worker(rig, notifications(Lane.HIGH).name, PREFERENCES.name)
-    carillon.learn(rig, worker, PREFERENCES.name)
+    tell_preferences(rig, carillon.people, users)
+    worker = carillon.worker(rig, notifications(Lane.HIGH).name)
+    carillon.learn(rig, worker)
     Steady(rig, carillon, worker, users).load("warm", warm_rate, WARM_UP_S).finish()
     return worker
 
@@ -136,11 +133,10 @@ def measure(rig: Rig, peer: Peer, rates: list[int], seconds: int, users: int) ->
     """One peer at every rate."""
     peer.make(rig)
     name = f"{peer.prefix}{notifications(Lane.HIGH).name}"
-    people = _PEOPLE if peer.prefix else PREFERENCES.name
     if peer.prefix:
         rig.make([Topic(name, "", None, append_time=True)])
-    worker = peer.worker(rig, name, people)
-    peer.learn(rig, worker, people)
+    worker = peer.worker(rig, name)
+    peer.learn(rig, worker)
     load_ = Steady(rig, peer, worker, users)
     load_.load("peer-warm", max(rates) // peer.share, _PEER_WARM_UP_S).finish()
     load_.drain()
@@ -157,9 +153,12 @@ def main() -> None:
     seconds, users = option("SECONDS", 30), option("USERS", 20_000)
     rates = [int(rate) for rate in text("RATES", ",".join(map(str, RATES))).split(",")]
     result = Result("steady")
+    peers = chosen(text("PEERS", DEFAULT))
     with Rig() as rig:
         prepare(rig, users, max(rates) // 2).stop()
-        found = {peer.name: measure(rig, peer, rates, seconds, users) for peer in chosen(text("PEERS", DEFAULT))}
+        for topic in {peer.people for peer in peers} - {PREFERENCES.name}:
+            tell_preferences(rig, topic, users)
+        found = {peer.name: measure(rig, peer, rates, seconds, users) for peer in peers}
     result.save({"seconds": seconds, "users": users, "peers": found})
 
 
