@@ -135,7 +135,7 @@ PEERS: dict[str, Peer] = {
     for peer in (
         Carillon("carillon", "", lambda: []),
         *(Peer("plain", v, _ours("plain.py"), topics=("changelog",), learns=False) for v in ("lean", "like")),
-        *(Peer("streams", v, _java) for v in ("lean", "like", "exactly")),
+        *(Peer("streams", v, _java) for v in ("lean", "like", "gathered", "exactly")),
         *(Peer("quix", v, _theirs("quix.py")) for v in ("lean", "like")),
         *(Peer("bytewax", v, _theirs("bytewax_flow.py"), commits=False, local=True) for v in ("lean", "like")),
         *(Peer("faust-tuned", v, _ours("faust_tuned.py"), share=5, topics=_FAUST) for v in ("lean", "like")),
