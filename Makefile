@@ -113,6 +113,7 @@ $(STAMPS)/jars: deploy/local/kafka/pom.xml deploy/local/dynamodb/pom.xml $(STAMP
 
 # Only the benchmarks beside the peers need these.
 $(STAMPS)/peers: requirements/peers.txt $(shell find tests/bench/peers/streams -type f) $(STAMPS)/packages
+	@command -v javac >/dev/null || { printf "Missing, please install:\n  javac: Debian: apt-get install openjdk-17-jdk-headless\n" >&2; exit 1; }
 	$(PYTHON) -m venv .carillon/peers
 	.carillon/peers/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	mvn -q -B -f tests/bench/peers/streams/pom.xml package

@@ -1,12 +1,13 @@
 """What a run leaves: `.carillon/KIND/NAME.json` with its figures, and with all that they depend on.
 
-Options are asked for here, so that a result can tell which of them were given.
+Options are asked for here, so that a result can tell them, those taken by default included.
 """
 
 import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -17,16 +18,18 @@ from deploy.local.servers import REPOSITORY
 
 LOCAL = REPOSITORY / ".carillon"
 _PACKAGES = ("faust-streaming", "confluent-kafka", "rocksdict", "aiokafka", "msgspec", "uvloop")
-_given: dict[str, str] = {}
+_asked: dict[str, str] = {}
 
 
 def text(name: str, default: str) -> str:
     """A word from `NAME=value` on the command line or in the environment, where `make TARGET NAME=value` puts it."""
+    _asked[name] = found = _given(name) or default
+    return found
+
+
+def _given(name: str) -> str | None:
     arguments = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
-    found = arguments.get(name) or os.environ.get(name)
-    if found:
-        _given[name] = found
-    return found or default
+    return arguments.get(name) or os.environ.get(name)
 
 
 def option(name: str, default: int) -> int:
@@ -38,13 +41,13 @@ class Run:
     """One run, from its start on. AS=other gives its result another name, RESULTS another folder than .carillon."""
 
     def __init__(self, kind: str, name: str) -> None:
-        self._path = Path(os.environ.get("RESULTS", LOCAL)) / kind / f"{text('AS', name)}.json"
+        self._path = Path(_given("RESULTS") or LOCAL) / kind / f"{_given('AS') or name}.json"
         self._began, self._load = time.time(), os.getloadavg()[0]
 
     def save(self, figures: dict[str, object]) -> dict[str, object]:
         """Write the file; returns the figures and the load, for the last line that a run says."""
         about: dict[str, object] = {
-            "command": " ".join([Path(sys.argv[0]).name, *(f"{name}={value}" for name, value in _given.items())]),
+            "command": shlex.join([Path(sys.argv[0]).name, *(f"{name}={value}" for name, value in _asked.items())]),
             "commit": _told("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude=*").strip(),
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._began)),
             "took_s": round(time.time() - self._began, 1),

@@ -45,7 +45,7 @@ def main() -> None:
     say(str(sums))
     found |= {"otp_per_s": rate, "blast_per_s": rate * times, "otps_not_called": calls.missing}
     found |= {"marketing_p99_ms": round(percentile(marketing.waits, 0.99) * 1000, 1), "sums_close": sums.close}
-    result.tell(found | late)
+    result.save(found | late)
 
 
 if __name__ == "__main__":

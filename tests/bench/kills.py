@@ -28,18 +28,17 @@ from typing import Any
 import msgspec
 from measure import BenchError, load, say
 from outputs import Watch, contents, deliveries, topics
-from peer import SNAPSHOT_S, Peer, chosen
+from peer import SNAPSHOT_S, Peer, chosen, tell_preferences
 from processes import Worker
 from results import Result
 from rig import Rig, producer
-from workload import Contents, Event, backlog, expected, fill, preferences
+from workload import Contents, Event, backlog, expected
 
 from deploy.local.results import option, text
-from schemas.topics import PREFERENCES, Topic, notifications
+from schemas.topics import notifications
 from schemas.vocabulary import Lane
 
 _INPUT = notifications(Lane.HIGH).name
-_PEOPLE = f"by-user.{PREFERENCES.name}"
 _DRAIN_S = 240.0
 
 
@@ -85,17 +84,14 @@ class Run:
 
     def __init__(self, rig: Rig, peer: Peer, count: int, users: int, rate: float, back_s: float) -> None:
         self.rig, self.peer, self.count, self.users, self.rate, self.back_s = rig, peer, count, users, rate, back_s
-        rig.make([Topic(_PEOPLE, "", None, append_time=True)])
         peer.make(rig)
-        self.worker: Worker = peer.worker(rig, _INPUT, _PEOPLE)
+        self.worker: Worker = peer.worker(rig, _INPUT)
         self.killed, self.backs = 0, list[float]()
 
     def learn(self) -> None:
         """The preferences are read, by a start that goes on."""
-        rig, peer = self.rig, self.peer
-        people = _PEOPLE if peer.prefix else PREFERENCES.name
-        fill(rig.brokers, people, preferences(self.users, rig.ring, bool(peer.prefix)))
-        peer.learn(rig, self.worker, people)
+        tell_preferences(self.rig, self.peer.people, self.users)
+        self.peer.learn(self.rig, self.worker)
 
     def hurt(self, kills: int, draw: random.Random) -> bool:
         """The portions and the kills; whether it came back from each."""
@@ -216,7 +212,7 @@ def main() -> None:
             row = {"peer": peer.name, "trouble": str(error)}
         say("  ".join(f"{name} {value}" for name, value in row.items() if value != ""))
         rows.append(row)
-    result.tell({"kills": kills, "rate": rate, "seed": seed, "peers": rows})
+    result.save({"kills": kills, "rate": rate, "seed": seed, "peers": rows})
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def main() -> None:
             say(line(found))
     standing = idle()
     say(line(standing))
-    result.tell({"rates": results} | standing)
+    result.save({"rates": results} | standing)
 
 
 if __name__ == "__main__":

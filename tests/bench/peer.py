@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from measure import BenchError
 from processes import Worker
 from rig import HERE, REPOSITORY, Rig
+from workload import fill, preferences
 
 from deploy.local import java
 from schemas.channels import CHANNELS
-from schemas.topics import Topic
+from schemas.topics import PREFERENCES, Topic
 
 LOCAL = REPOSITORY / ".carillon"
 THEIRS = str(LOCAL / "peers" / "bin" / "python")
@@ -60,21 +61,26 @@ class Peer:
         """Its consumer group."""
         return f"{self.prefix}route"
 
+    @property
+    def people(self) -> str:
+        """The topic that it reads preferences from, keyed as events are."""
+        return f"share-{self.share}.{PREFERENCES.name}"
+
     def make(self, rig: Rig) -> None:
         """Make its topics."""
         names = [*(f"{channel}_notifications.high" for channel in CHANNELS), "statuses", *self.topics]
         rig.make([Topic(f"{self.prefix}{name}", "", None, append_time=True) for name in names])
 
-    def worker(self, rig: Rig, notifications: str, preferences: str) -> Worker:
+    def worker(self, rig: Rig, notifications: str) -> Worker:
         """Its process, not started."""
-        arguments = [self.prefix, self.variant, notifications, preferences]
+        arguments = [self.prefix, self.variant, notifications, self.people]
         return Worker(rig, self.name.replace(" ", "-"), [*self.command(), *arguments], "ready")
 
-    def learn(self, rig: Rig, worker: Worker, people: str) -> None:
+    def learn(self, rig: Rig, worker: Worker) -> None:
         """Start it and wait until it has read the preferences and will know them after its next start."""
         worker.start().wait_ready(START_S)
         if self.learns and self.commits:
-            rig.follow(worker, lambda: rig.committed(self.group, people), rig.end(people), READ_S)
+            rig.follow(worker, lambda: rig.committed(self.group, self.people), rig.end(self.people), READ_S)
         elif self.learns:
             worker.wait_said("learned", 1, READ_S)
             time.sleep(SNAPSHOT_S)
@@ -97,10 +103,14 @@ class Carillon(Peer):
     def group(self) -> str:
         return "carillon-route.high"
 
+    @property
+    def people(self) -> str:
+        return PREFERENCES.name
+
     def make(self, rig: Rig) -> None:
         """The rig has made them."""
 
-    def worker(self, rig: Rig, notifications: str, preferences: str) -> Worker:
+    def worker(self, rig: Rig, notifications: str) -> Worker:
         return rig.worker(self.name, ["route.high"])
 
 
@@ -125,13 +135,21 @@ PEERS: dict[str, Peer] = {
     for peer in (
         Carillon("carillon", "", lambda: []),
         *(Peer("plain", v, _ours("plain.py"), topics=("changelog",), learns=False) for v in ("lean", "like")),
-        *(Peer("streams", v, _java) for v in ("lean", "like", "exactly")),
+        *(Peer("streams", v, _java) for v in ("lean", "like", "gathered", "exactly")),
         *(Peer("quix", v, _theirs("quix.py")) for v in ("lean", "like")),
         *(Peer("bytewax", v, _theirs("bytewax_flow.py"), commits=False, local=True) for v in ("lean", "like")),
         *(Peer("faust-tuned", v, _ours("faust_tuned.py"), share=5, topics=_FAUST) for v in ("lean", "like")),
         Peer("faust", "stock", _ours("faust_stock.py"), share=5, topics=_FAUST),
     )
 }
+
+
+def tell_preferences(rig: Rig, topic: str, users: int) -> None:
+    """Make a peer's topic of preferences, if it is not Carillon's own, and write them."""
+    by_user = topic != PREFERENCES.name
+    if by_user:
+        rig.make([Topic(topic, "", None, append_time=True)])
+    fill(rig.brokers, topic, preferences(users, rig.ring, by_user))
 
 
 def chosen(names: str) -> list[Peer]:

@@ -170,7 +170,7 @@ def main() -> None:
         found = path.measure(rate, seconds)
         sums = Sums(rig, path.lanes)
         say(str(sums))
-        result.tell({"sustained_per_s": sustained} | found | {"sums_close": sums.close})
+        result.save({"sustained_per_s": sustained} | found | {"sums_close": sums.close})
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ class Result(Run):
     def __init__(self, name: str) -> None:
         super().__init__("bench", name)
 
-    def tell(self, figures: dict[str, Any]) -> None:
-        """Write the file, and the figures as the last line."""
-        say(json.dumps(self.save(figures)))
+    def save(self, figures: dict[str, Any]) -> dict[str, object]:
+        """Write the file, and say its figures as the last line."""
+        told = super().save(figures)
+        say(json.dumps(told))
+        return told
 
     def versions(self) -> dict[str, str]:
         """Those of the peers' own environment are told apart."""

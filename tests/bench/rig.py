@@ -73,6 +73,10 @@ class Rig:
         self.until(lambda: all(self._answers(topic.name) for topic in topics), 30.0, "leaders of new topics")
 
     def _answers(self, topic: str) -> bool:
+        # Asking for its ends alone would not do: the client remembers for long that it did not know a topic.
+        told = self._consumer("bench").list_topics(topic, timeout=10).topics[topic]
+        if told.error is not None or len(told.partitions) != PARTITIONS:
+            return False
         try:
             return self.end(topic) >= 0
         except KafkaException:

@@ -24,24 +24,24 @@ last output; `again` counts what was written twice.
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import chain
 
 from measure import BenchError, Sample, load, rss_mb, say, spread, steady
 from outputs import Verdict, Watch, judge, topics, untold
-from peer import PEERS, START_S, Peer, chosen
+from peer import PEERS, START_S, Peer, chosen, tell_preferences
 from processes import Worker
 from results import Result
 from rig import Rig
-from workload import backlog, expected, fill, preferences, probes
+from workload import backlog, expected, fill, probes
 
 from deploy.local.results import option, text
-from schemas.topics import PREFERENCES, Topic, notifications
+from schemas.topics import Topic, notifications
 from schemas.vocabulary import Lane
 
 QUICK = "carillon,plain lean,plain like,faust stock"
-SHARES = (1, 5)
 _INPUT = notifications(Lane.HIGH).name
 _ROUTE_S = 900.0
 
@@ -64,40 +64,32 @@ def events_of(peer: Peer) -> str:
     return _INPUT if peer.share == 1 else f"share-{peer.share}.{_INPUT}"
 
 
-def people_of(peer: Peer) -> str:
-    """The topic that a peer reads preferences from."""
-    return PREFERENCES.name if not peer.prefix else f"share-{peer.share}.{PREFERENCES.name}"
-
-
 class Run:
     """One run: a broker, the events, each peer."""
 
     def __init__(self, rig: Rig, peers: Sequence[Peer], count: int, users: int) -> None:
         self.rig, self.peers, self.count, self.users = rig, peers, count, users
         self.workers: dict[str, Worker] = {}
-        self.probes = dict.fromkeys(SHARES, 0)
+        self.probes: Counter[int] = Counter()
 
     def prepare(self) -> None:
         """Write the preferences, have everyone commit them, write the events, and warm the broker up on them."""
         rig = self.rig
-        names = [events_of(PEERS["faust stock"]), *(f"share-{share}.{PREFERENCES.name}" for share in SHARES)]
-        rig.make([Topic(name, "", None, append_time=True) for name in names])
-        fill(rig.brokers, PREFERENCES.name, preferences(self.users, rig.ring))
-        for share in SHARES:
-            fill(rig.brokers, f"share-{share}.{PREFERENCES.name}", preferences(self.users // share, rig.ring, True))
+        warm = Peer("warm", "lean", PEERS["plain lean"].command, topics=("changelog",))
+        for topic, share in {one.people: one.share for one in (warm, *self.peers)}.items():
+            tell_preferences(rig, topic, self.users // share)
+        rig.make([Topic(topic, "", None, append_time=True) for topic in set(map(events_of, self.peers)) - {_INPUT}])
         for peer in self.peers:
             peer.make(rig)
-            self.workers[peer.name] = worker = peer.worker(rig, events_of(peer), people_of(peer))
+            self.workers[peer.name] = worker = peer.worker(rig, events_of(peer))
             if peer.learns:
-                peer.learn(rig, worker, people_of(peer))
+                peer.learn(rig, worker)
                 worker.stop()
-                say(f"  {peer.name}: {rig.end(people_of(peer))} preferences read")
-        for share in SHARES:
-            topic = _INPUT if share == 1 else f"share-{share}.{_INPUT}"
+                say(f"  {peer.name}: {rig.end(peer.people)} preferences read")
+        for topic, share in {events_of(one): one.share for one in (warm, *self.peers)}.items():
             fill(rig.brokers, topic, ((e.user, e.body) for e in backlog(self.count // share, self.users // share)))
-        warm = Peer("warm", "lean", PEERS["plain lean"].command, topics=("changelog",))
         warm.make(rig)
-        worker = warm.worker(rig, _INPUT, people_of(warm)).start()
+        worker = warm.worker(rig, _INPUT).start()
         worker.wait_ready()
         rig.follow(worker, lambda: rig.committed(warm.group, _INPUT), rig.end(_INPUT), _ROUTE_S)
         worker.kill()
@@ -187,7 +179,7 @@ def main() -> None:
     for peer in peers:
         columns = [[getattr(run[peer.name], field.name) for run in runs_found] for field in fields(Figures)]
         say(f"{peer.name:16}" + "".join(f"{spread(column, 1 if column[0] < 1000 else 0):>24}" for column in columns))
-    result.tell(summary(runs_found) | {"events": count, "users": users, "runs": runs, "peers": by_peer(runs_found)})
+    result.save(summary(runs_found) | {"events": count, "users": users, "runs": runs, "peers": by_peer(runs_found)})
 
 
 NAMES = {

@@ -34,6 +34,4 @@ def _stock(found: Result | None) -> str:
     if found is None:
         return f"Not measured: `{STOCK}` has left nothing."
     rows = [(name.replace("_", " "), value) for name, value in found.items() if type(value) in (int, bool)]
-    return (
-        table(("stock Faust", "figure"), rows) + f"\n\nChecks that turned red: {', '.join(found['faults']) or 'none'}."
-    )
+    return table(("stock Faust", "figure"), rows) + f"\n\nChecks that turned red: {', '.join(found['red']) or 'none'}."

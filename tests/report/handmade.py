@@ -23,7 +23,7 @@ def leave(folder: Path) -> None:
     for number in (1, 2):
         put(folder, f"chaos/seed-{number}", seed(number))
     put(folder, "chaos/selftest", ABOUT | {"red": {"no plant": [], "drop": ["lost", "undecided"]}, "faults": []})
-    put(folder, "chaos/stock", ABOUT | {"accepted": 5000, "lost": 417, "repeats": {}, "faults": ["lost"]})
+    put(folder, "chaos/stock", ABOUT | {"accepted": 5000, "lost": 417, "repeats": {}, "red": ["lost"]})
     put(folder, "bench/peers", ABOUT | {"events": 40000, "users": 8000, "runs": 2, "peers": _backlog()})
     put(folder, "bench/kills", ABOUT | {"kills": 12, "rate": 4000, "seed": 1, "peers": _kills()})
     put(folder, "bench/steady", ABOUT | {"peers": {name: _rates(us) for name, us in PEERS.items()}})

@@ -137,7 +137,7 @@ def test_of_two_results_the_later_is_kept(tmp_path: Path) -> None:
     assert take_over(left, kept) == []
     handmade.put(left, "chaos/seed-1", handmade.seed(1, accepted=77, **later))
     handmade.put(left, "chaos/seed-2", handmade.seed(2, accepted=88, **earlier))
-    handmade.put(left, "chaos/stock", earlier | {"faults": []})
+    handmade.put(left, "chaos/stock", earlier | {"red": []})
     assert take_over(left, kept) == ["chaos/seed-1"]
     assert [seed["accepted"] for seed in read(kept).seeds] == [77, 1234]
     assert read(kept).single["chaos/stock"]["lost"] == 417

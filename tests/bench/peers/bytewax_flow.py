@@ -19,7 +19,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 from confluent_kafka import Consumer, TopicPartition
-from routing import PRODUCER, Place, Router, called, decode, id_of, say
+from routing import GATHER, PRODUCER, Place, Router, called, decode, id_of, say
 
 BATCH = 10_000
 EPOCH = timedelta(seconds=5)
@@ -101,12 +101,13 @@ def work(user: User | None, message: Message) -> tuple[User, list[KafkaSinkMessa
 def flow() -> Dataflow:
     """The dataflow."""
     made = Dataflow("route")
-    wait = {"fetch.wait.max.ms": "10"}
     users = op.input(
-        "preferences", made, KafkaSource([CALL.brokers], [CALL.preferences], batch_size=BATCH, add_config=wait)
+        "preferences", made, KafkaSource([CALL.brokers], [CALL.preferences], batch_size=BATCH, add_config=dict(GATHER))
     )
     events = op.input(
-        "notifications", made, KafkaSource([CALL.brokers], [CALL.notifications], batch_size=BATCH, add_config=wait)
+        "notifications",
+        made,
+        KafkaSource([CALL.brokers], [CALL.notifications], batch_size=BATCH, add_config=dict(GATHER)),
     )
     both = op.key_on("by_user", op.merge("merge", users, events), lambda message: message.key.decode())
     routed = op.key_rm("unkey", op.stateful_flat_map("work", both, work))

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from rocksdict import BlockBasedOptions, Options, Rdict, WriteBatch
-from routing import MEMBER, PRODUCER, Place, Router, called, decode, id_of, say
+from routing import GATHER, MEMBER, PRODUCER, Place, Router, called, decode, id_of, say
 
 COMMIT_EVENTS, COMMIT_S = 20_000, 1.0
 GATHER_S = 0.01
-"""How long a batch may take to fill; the broker hands over what it has after as long."""
+"""How long a batch may take to fill, which is as long as the broker gathers."""
 
 
 def store(folder: Path) -> Rdict:
@@ -69,8 +69,7 @@ class Loop:
         self.restore(self.called.preferences, self.users, self.router.remember)
         self.restore(f"{self.called.prefix}changelog", self.seen, bytes)
         group = {"group.id": f"{self.called.prefix}route", "group.instance.id": self.called.worker}
-        gather = {"fetch.wait.max.ms": int(GATHER_S * 1000), "fetch.min.bytes": 1_000_000}
-        consumer = Consumer(self.settings | group | gather | MEMBER)
+        consumer = Consumer(self.settings | group | GATHER | MEMBER)
         consumer.subscribe([self.called.notifications])
         say("ready")
         since, uncommitted = time.monotonic(), 0

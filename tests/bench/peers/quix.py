@@ -14,7 +14,7 @@ import msgspec
 from quixstreams import Application, State, message_context
 from quixstreams.models import Serializer, Topic
 from quixstreams.state.rocksdb import RocksDBOptions
-from routing import KEEP_S, MEMBER, OUTPUTS, PRODUCER, STATUSES, Place, Router, called, decode, id_of, say
+from routing import GATHER, KEEP_S, MEMBER, OUTPUTS, PRODUCER, STATUSES, Place, Router, called, decode, id_of, say
 
 FOR_EVER = timedelta(days=3650)
 KEEP = timedelta(seconds=KEEP_S)
@@ -43,7 +43,7 @@ class Peer:
             auto_offset_reset="earliest",
             commit_interval=1.0,
             commit_every=50_000,
-            consumer_extra_config={"group.instance.id": call.worker, "fetch.wait.max.ms": 10} | MEMBER,
+            consumer_extra_config={"group.instance.id": call.worker} | GATHER | MEMBER,
             producer_extra_config=PRODUCER,
             state_dir=call.state,
             rocksdb_options=RocksDBOptions(

@@ -13,7 +13,7 @@ from deploy.local import results
 @pytest.fixture(autouse=True)
 def run_of_my_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A script called with an argument, in an environment with another, which leaves its result in `tmp_path`."""
-    monkeypatch.setattr(results, "_given", {})
+    monkeypatch.setattr(results, "_asked", {})
     monkeypatch.setattr(sys, "argv", ["/somewhere/tests/bench/route.py", "EVENTS=500", "PEERS=quix lean"])
     monkeypatch.setenv("USERS", "40")
     monkeypatch.delenv("AS", raising=False)
@@ -27,12 +27,13 @@ def test_an_option_is_taken_from_the_command_line_or_the_environment_or_has_its_
     assert results.text("PEERS", "all") == "quix lean"
 
 
-def test_a_result_tells_which_options_were_given_and_what_its_figures_depend_on(tmp_path: Path) -> None:
+def test_a_result_tells_its_options_and_what_its_figures_depend_on(tmp_path: Path) -> None:
     run = results.Run("bench", "route")
     assert results.option("EVENTS", 1) + results.option("USERS", 1) + results.option("RUNS", 3) == 543
+    results.text("PEERS", "all")
     told = run.save({"cpu_us": 9.5})
     left = json.loads((tmp_path / "bench" / "route.json").read_text())
-    assert left["command"] == "route.py EVENTS=500 USERS=40"
+    assert left["command"] == "route.py EVENTS=500 USERS=40 RUNS=3 'PEERS=quix lean'"
     assert left["cpu_us"] == told["cpu_us"] == 9.5
     assert left["machine"]["cores"] == os.cpu_count()
     assert left["versions"]["python"].startswith("3.11.")
