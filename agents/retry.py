@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from agents.bury import post
 from agents.hold import DUE, TO, release, wait
@@ -11,6 +12,8 @@ from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
 
 SHORTEST_MS = min(topics.RETRY_TIERS_S.values()) * 1000
+LONGEST_MS = 72 * 3600 * 1000
+"""Nothing waits for longer: by then a decision is too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,14 @@ def retry(
 ) -> Callable[[Sequence[Input], Tables, Outbox], Later | None]:
     """The stage over the waiting rooms of one lane."""
     rooms_ms = {topics.retries(lane, tier).name: seconds * 1000 for tier, seconds in topics.RETRY_TIERS_S.items()}
+    # Whoever had longer to wait would lie in a larger room: a clock that was ahead wrote when it is due.
+    next_room_ms = dict(pairwise(sorted(rooms_ms.values())))
 
     def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> Later | None:
         now = clock()
         for index, record in enumerate(batch):
-            waited_until = record.timestamp + rooms_ms[record.topic]
+            room_ms = rooms_ms[record.topic]
+            waited_until = record.timestamp + room_ms
             if waited_until > now:
                 return Later(index, waited_until)
             way = _way(record)
@@ -40,6 +46,7 @@ def retry(
                 post(outbox, record, position(record), Reason.INVALID, now, ring, "no way out in its headers")
                 continue
             to, due_ms = way
+            due_ms = min(due_ms, record.timestamp + next_room_ms.get(room_ms, LONGEST_MS))
             left = due_ms - now
             if left <= 0:
                 release(outbox, to, record.key, record.value)

@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from agents.bury import bury_culprit
-from agents.retry import Moment, let_go, retry
+from agents.retry import SHORTEST_MS, Moment, let_go, retry
 from agents.stage import Tables
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
@@ -28,7 +28,7 @@ WINDOW = 5000
 
 async def wait_for(moment: Moment, tables: Tables) -> Moment:
     """The moment, when it has come."""
-    await asyncio.sleep(max(0, moment.due_ms - now_ms()) / 1000)
+    await asyncio.sleep(min(max(0, moment.due_ms - now_ms()), SHORTEST_MS) / 1000)
     return moment
 
 

@@ -46,6 +46,19 @@ def test_the_last_moment_is_waited_out_by_the_clock_and_no_room() -> None:
     assert released.records == [(OUT, b"id", b"{}", -1, None)]
 
 
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_was_wrong_when_it_was_written_makes_nobody_wait_past_the_next_room(hours: int) -> None:
+    record = waiting_in("4s", NOW + 4000 + hours * 3_600_000)
+    assert run(NOW + 3999, record)[0] == Later(0, NOW + 4000)
+    assert run(NOW + 8000, record)[1].records == [(OUT, b"id", b"{}", -1, None)]
+
+
+def test_the_largest_room_is_waited_in_again_for_as_long_as_providers_may_ask() -> None:
+    due = NOW + 5 * 3_600_000
+    (again,) = run(NOW + 3_600_000, waiting_in("1h", due))[1].records
+    assert again[0] == "retries.high.1h"
+
+
 def test_one_that_is_overdue_goes_at_once() -> None:
     assert run(NOW + 60_000, waiting_in("4s", NOW + 7000))[1].records == [(OUT, b"id", b"{}", -1, None)]
 

@@ -23,7 +23,7 @@ from confluent_kafka import KafkaException
 from fault import Fault, discover
 from harness import keep, log, option
 from recovery import due_times, recovered_s, series
-from scene import Scene
+from scene import Scene, may_mount
 from schedule import Strike, plan
 from victims import ChaosError
 
@@ -39,7 +39,7 @@ def run(seed: int, duration_s: int, rate: int, users: int, faults: Mapping[str, 
     """One seed, from an empty stack to its audit; returns its summary, with the rows of each second in `seconds`."""
     strikes = plan(seed, duration_s, faults)
     log(f"seed {seed}: {len(strikes)} strikes\n" + "\n".join(f"    {strike}" for strike in strikes))
-    small_disk = any(fault.name == "disk_full" for strike in strikes for fault in strike.faults)
+    small_disk = any(fault.small_disk for strike in strikes for fault in strike.faults)
     with Scene(small_disk=small_disk) as scene:
         scene.load = scene.rig.load(seed=seed, rate=rate, seconds=duration_s, users=users)
         scene.load.wait_ready()
@@ -115,11 +115,19 @@ def seeds() -> Sequence[int]:
     return range(first, first + option("SEEDS", 3))
 
 
+def _possible(known: Mapping[str, Fault]) -> dict[str, Fault]:
+    """The faults that can be made here."""
+    roomy = [name for name, fault in known.items() if fault.small_disk and not may_mount()]
+    if roomy:
+        log(f"left out, since no small disk can be mounted: {', '.join(roomy)}")
+    return {name: fault for name, fault in known.items() if name not in roomy}
+
+
 def main() -> int:
     """Every seed; returns the exit code."""
     known = discover()
     wanted = os.environ.get("FAULTS", "")
-    faults = {name: known[name] for name in wanted.split(",")} if wanted else known
+    faults = {name: known[name] for name in wanted.split(",")} if wanted else _possible(known)
     ends_at = time.time() + 3600 * option("HOURS", 0) if "HOURS" in os.environ else None
     failed: list[int] = []
     for seed in seeds():

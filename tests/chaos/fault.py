@@ -42,6 +42,8 @@ class Fault:
     """How soon after it struck (where it lasts: healed) the p99 from due to call is to be below 500 ms again."""
     ends: bool
     """Whether processes of ours may end themselves because of it."""
+    small_disk: bool
+    """Whether it wants the broker on a small disk of its own, which takes root to mount."""
 
 
 def fault(
@@ -50,12 +52,13 @@ def fault(
     lasts_s: tuple[float, float] = (0.0, 0.0),
     recovers_s: float | None = None,
     ends: bool = False,
+    small_disk: bool = False,
 ) -> Callable[[Strike], Fault]:
     """Make a fault of a generator function."""
 
     def made(strike: Strike) -> Fault:
         name, expected = strike.__module__.rpartition(".")[2], " ".join((strike.__doc__ or "").split())
-        return Fault(name, numbers, of, expected, contextmanager(strike), lasts_s, recovers_s, ends)
+        return Fault(name, numbers, of, expected, contextmanager(strike), lasts_s, recovers_s, ends, small_disk)
 
     return made
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from accepted import Load
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from victims import REPOSITORY, ChaosError, Worker
 
@@ -187,7 +195,10 @@ class Rig:
         reads = {name: [topic.name for topic in roster.FLOWS[name].build(means).stages] for name in flows}
         every = sorted({topic for topics in reads.values() for topic in topics})
         while True:
-            ends, behind = self.ends(every), self.lag(reads)
+            try:
+                ends, behind = self.ends(every), dict[Any, Any](self.lag(reads))
+            except (KafkaException, TimeoutError) as error:  # a broker that has just come back
+                ends, behind = {}, {"brokers": repr(error)}
             if not behind and ends == seen:
                 return time.monotonic() - began
             seen = None if behind else ends

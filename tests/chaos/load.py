@@ -22,7 +22,7 @@ from typing import Any, TextIO
 
 from accepted import PATIENCE_S, Entry
 from confluent_kafka import KafkaError, Message, Producer
-from traffic import STRANGER, TENANT, Written, events, plain_events, preferences
+from traffic import STRANGER, TENANT, Written, events, plain_events, preferences, user
 
 CLASSES = {"otp": 0.3, "transactional": 0.3, "billing": 0.2, "marketing": 0.2}
 CHANGES = 0.02
@@ -122,6 +122,16 @@ def _preference(person: Mapping[str, Any]) -> Written:
     return "preferences", person["user_id"].encode(), json.dumps(person).encode(), -1
 
 
+def _hot(record: Written) -> Written:
+    """A sound record, as the busiest user's."""
+    topic, key, value, partition = record
+    try:
+        body = json.loads(value or b"") | {"user_id": user(0)}
+    except (ValueError, TypeError):
+        return record
+    return topic, user(0).encode(), json.dumps(body).encode(), partition
+
+
 class Schedule:
     """What is sent when, from one start on."""
 
@@ -135,7 +145,7 @@ class Schedule:
         self.stopped = False
 
     def burst(self) -> None:
-        """Send ten times as much for some seconds."""
+        """Send ten times as much for some seconds, half of it to one user."""
         self._more = int(10 * self._rate * BURST_S)
 
     def _apart_s(self) -> float:
@@ -154,7 +164,7 @@ class Schedule:
             if self.stopped or due >= start + seconds:
                 return
             self._sender.turn()
-            self._sender.send("request", number, due, record)
+            self._sender.send("request", number, due, _hot(record) if self._more % 2 else record)
             if record[1].startswith(STRANGER.encode()) and self._draw.random() < NEWCOMERS:
                 self._newcomers.append((due + NEWCOMER_AFTER_S, record[1].decode()))
             if self._draw.random() < CHANGES:

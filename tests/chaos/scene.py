@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -310,6 +311,16 @@ def _resident_mib(worker: Worker) -> int:
     with contextlib.suppress(OSError, ChaosError):
         return int(Path(f"/proc/{worker.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
     return 0
+
+
+def may_mount() -> bool:
+    """Whether small disks can be mounted here."""
+    with tempfile.TemporaryDirectory(prefix="carillon-chaos-") as folder:
+        try:
+            with _tmpfs(Path(folder) / "disk"):
+                return True
+        except ChaosError:
+            return False
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Ten times as much comes at once, most of it marketing."""
+"""Ten times as much comes for some seconds, half of it to one user."""
 
 from collections.abc import Iterator
 from random import Random
@@ -11,7 +11,7 @@ GROWTH_MIB = 150
 
 @fault(12, 27, of="machine", lasts_s=(8.0, 8.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
-    """What waits, waits in Kafka: no worker grows, and the high lane does not wait for the low one."""
+    """What waits, waits in Kafka: no worker grows with it, and nothing is lost."""
     before = {worker.name: scene.resident[worker.name][-1] for worker in scene.workers}
     scene.load.burst()
     yield

@@ -8,7 +8,7 @@ from fault import fault
 from scene import Scene
 
 
-@fault(18, of="broker", lasts_s=(3.0, 6.0), recovers_s=15.0, ends=True)
+@fault(18, of="broker", lasts_s=(3.0, 6.0), recovers_s=15.0, ends=True, small_disk=True)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Nothing is taken that cannot be kept; with room again all goes on without a hand at the data."""
     with scene.hurting("broker"):
