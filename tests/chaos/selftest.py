@@ -74,9 +74,8 @@ class Selftest:
                 worker.start()
         for worker in self._rig.workers:
             worker.wait_ready()
-        load = self._rig.load(
-            seed=self._seed, rate=self._rate, seconds=self._seconds, users=USERS, plain=self._plain or bool(plants)
-        )
+        plain = self._plain or bool(plants)
+        load = self._rig.load(seed=self._seed, rate=self._rate, seconds=self._seconds, users=USERS, plain=plain)
         load.wait_ready()
         if KILLED & set(plants):
             self._kill_later()
