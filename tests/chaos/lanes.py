@@ -207,7 +207,7 @@ def _latency(result: Audit, rows: list[dict[str, Any]], streams: dict[str, Strea
 def main() -> int:
     """One run; returns the exit code."""
     wishes = {"BACKLOG": 1_000_000, "SECONDS": 60, "RATE": 50, "WATCHED": 10, "P99_MS": 150}
-    return report(lambda: run(*(option(name, default) for name, default in wishes.items())))
+    return report("lanes", lambda: run(*(option(name, default) for name, default in wishes.items())))
 
 
 if __name__ == "__main__":
