@@ -50,7 +50,7 @@ def run(seed: int, duration_s: int, rate: int, users: int, faults: Mapping[str, 
         scene.heal()
         drained_s = scene.drain(DRAIN_S)
         found = pipeline_audit.audit(scene.rig, scene.load.ledger, hurts=scene.hurts)
-        found.expect_none("ended_unasked", [death for death in scene.deaths if not death["asked"]])
+        found.expect_none("died_unasked", [death for death in scene.deaths if not death["asked"]])
         found.expect_none("not_as_expected", scene.unseen)
         seconds = series(due_times(scene.load.ledger), scene.rig.ledger(), began)
     _recoveries(struck, seconds)

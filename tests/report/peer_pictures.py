@@ -32,7 +32,7 @@ def cost(figure: Figure, peers: Runs) -> None:
            label="whole run, median and range")  # fmt: skip
     warm = [_middle(peers, name, "steady_us") for name in names]
     axes.plot(warm, range(len(names)), "|", color=ORANGE, markersize=11, markeredgewidth=2, label="warm, second half")
-    axes.set_xscale("log")
+    _log(axes, max(run["cpu_us"] for runs in peers.values() for run in runs))
     axes.set_xlabel("CPU us of the worker for one event (user + system, all threads; log scale)")
     axes.legend(loc="upper right")
     told = [f"{who} {_middle(peers, name, 'cpu_us'):.3g} us" for name, who in _COMPARED.items() if name in peers]
@@ -116,6 +116,13 @@ def steady_cost(figure: Figure, rates: dict[str, list[Result]]) -> None:
     panels[0].invert_yaxis()
     panels[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     headline(figure, "What an event costs worker and broker at a steady rate")
+
+
+def _log(axes: Axes, highest: float) -> None:
+    axes.set_xscale("log")
+    ticks = [tick for tick in (5, 10, 20, 50, 100, 200, 500, 1000) if tick < highest * 2]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
 
 
 def _rates_as_ticks(axes: Axes, rates: dict[str, list[Result]]) -> None:

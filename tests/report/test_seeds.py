@@ -1,8 +1,10 @@
 """Figures of seeds, from summaries made by hand."""
 
+import re
 from typing import Any
 
 from tests.report import seeds
+from tests.report.gallery import REPOSITORY
 
 
 def seed(*struck: tuple[str, float], p99_ms: list[int], due: list[int] | None = None) -> dict[str, Any]:
@@ -39,3 +41,9 @@ def test_the_most_telling_seed_has_the_most_strikes_of_the_short_ones() -> None:
 def test_a_figure_that_no_seed_has_is_none_rather_than_nothing() -> None:
     assert seeds.total([{"lost": 1}, {}, {"lost": 2}], "lost") == 3
     assert seeds.total([{"lost": 1}], "phantom") is None
+
+
+def test_every_check_of_a_seed_is_on_the_page() -> None:
+    sources = [REPOSITORY / "tests" / "chaos" / f"{name}.py" for name in ("sums", "sent", "rows", "chaos")]
+    asked = {name for path in sources for name in re.findall(r'expect_none\(\s*"(\w+)"', path.read_text())}
+    assert asked == set(seeds.CHECKS)
