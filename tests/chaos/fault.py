@@ -1,6 +1,6 @@
 """What a fault is. One file of `faults/` is one fault: a generator that strikes, yields, and heals.
 
-@fault(1, of="worker", recovers_s=10.0, hurts=True)
+@fault(1, of="worker", recovers_s=10.0)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     \"\"\"What is expected, in one sentence.\"\"\"
     scene.kill(draw.choice(scene.high))
@@ -31,7 +31,7 @@ class Fault:
 
     name: str
     numbers: tuple[int, ...]
-    """Its numbers in the list of 48, see `coverage.py`."""
+    """Its numbers in the list of 48, see `fault_list.py`."""
     of: Of
     expected: str
     strike: Callable[[Scene, Random], AbstractContextManager[None]]

@@ -1,7 +1,7 @@
 """What a fault strikes: the whole pipeline on a stack of its own, bad networks in reach, and a keeper of its workers.
 
-high-a  every high flow                          record  record, its store behind a proxy
-high-b  the same, its brokers behind a proxy     low-a   every low flow
+    high-a  every high flow                          record  record, its store behind a proxy
+    high-b  the same, its brokers behind a proxy     low-a   every low flow
 """
 
 import contextlib
@@ -34,7 +34,6 @@ from deploy.local.stack import StackError
 from flows import roster
 from schemas.vocabulary import Lane
 
-PROVIDERS = {"push": "fcm", "sms": "twilio", "email": "sendgrid"}
 USUAL = {"latency_ms": {"p50": 20, "p99": 80}}
 """How providers answer when nothing is wrong."""
 KEEP_S = 0.2
