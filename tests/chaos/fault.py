@@ -1,10 +1,12 @@
 """What a fault is. One file of `faults/` is one fault: a generator that strikes, yields, and heals.
 
-@fault(1, of="worker", recovers_s=10.0, hurts=True)
-def strike(scene: Scene, draw: Random) -> Iterator[None]:
-    \"\"\"What is expected, in one sentence.\"\"\"
-    scene.kill(draw.choice(scene.high))
-    yield
+    @fault(1, of="worker", recovers_s=10.0)
+    def strike(scene: Scene, draw: Random) -> Iterator[None]:
+        \"\"\"What is expected, in one sentence.\"\"\"
+        scene.kill(draw.choice(scene.high))
+        yield
+
+Through the scene it tells the audit when and whom it hurts: what was in flight there may be repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class Fault:
 
     name: str
     numbers: tuple[int, ...]
-    """Its numbers in the list of 48, see `coverage.py`."""
+    """Its numbers in the list of 48, see `fault_list.py`."""
     of: Of
     expected: str
     strike: Callable[[Scene, Random], AbstractContextManager[None]]

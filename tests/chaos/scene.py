@@ -1,7 +1,9 @@
 """What a fault strikes: the whole pipeline on a stack of its own, bad networks in reach, and a keeper of its workers.
 
-high-a  every high flow                          record  record, its store behind a proxy
-high-b  the same, its brokers behind a proxy     low-a   every low flow
+    high-a  every high flow                                low-a   every low flow
+    high-b  the same, its way to the brokers by a proxy    record  what is beside, its store behind a proxy
+
+A worker that ends is started again at once, as by flows.supervisor.
 """
 
 import contextlib
@@ -34,7 +36,6 @@ from deploy.local.stack import StackError
 from flows import roster
 from schemas.vocabulary import Lane
 
-PROVIDERS = {"push": "fcm", "sms": "twilio", "email": "sendgrid"}
 USUAL = {"latency_ms": {"p50": 20, "p99": 80}}
 """How providers answer when nothing is wrong."""
 KEEP_S = 0.2
@@ -223,7 +224,7 @@ class Scene:
             self.workers.remove(guest)
 
     def _keep(self) -> None:
-        """What flows.supervisor does: a worker that has ended is started again under its id."""
+        """Start again what has ended, and note how large everything is."""
         sampled = 0.0
         while not self._over.wait(KEEP_S):
             with self._lock:
