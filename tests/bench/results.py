@@ -30,4 +30,6 @@ class Result(Run):
         path = LOCAL / "peers" / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
         theirs = {one.metadata["Name"]: one.version for one in distributions(path=[str(path)])}
         peers = {f"{name} (peers)": theirs[name] for name in _PACKAGES if name in theirs}
-        return super().versions() | {"kafka-streams": jar_version(JARS, "kafka-streams")} | peers
+        if JARS.exists():
+            peers["kafka-streams"] = jar_version(JARS, "kafka-streams")
+        return super().versions() | peers
