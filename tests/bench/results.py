@@ -25,7 +25,11 @@ class Result:
         self._began, self._load = time.time(), load()
 
     def save(self, found: dict[str, Any]) -> None:
-        """Write the file, and the result as the last line."""
+        """The whole result: into the file, and as the last line."""
+        say(json.dumps(self.keep(found)))
+
+    def keep(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Write what there is so far, in case the run does not come to its end; returns it with the load."""
         told = found | {"load_before": round(self._load, 2), "load_after": round(load(), 2)}
         about = {
             "benchmark": self._name,
@@ -39,7 +43,7 @@ class Result:
         path = LOCAL / "bench" / f"{self._file}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(about | told, indent=1) + "\n")
-        say(json.dumps(told))
+        return told
 
 
 def machine() -> dict[str, Any]:
