@@ -44,8 +44,8 @@ class Run:
         self._path = Path(_given("RESULTS") or LOCAL) / kind / f"{_given('AS') or name}.json"
         self._began, self._load = time.time(), os.getloadavg()[0]
 
-    def save(self, figures: dict[str, object]) -> dict[str, object]:
-        """Write the file; returns the figures and the load, for the last line that a run says."""
+    def keep(self, figures: dict[str, object]) -> dict[str, object]:
+        """Write what there is so far; returns it with the load, for the last line that a run says."""
         about: dict[str, object] = {
             "command": shlex.join([Path(sys.argv[0]).name, *(f"{name}={value}" for name, value in _asked.items())]),
             "commit": _told("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude=*").strip(),

@@ -212,6 +212,7 @@ def main() -> None:
             row = {"peer": peer.name, "trouble": str(error)}
         say("  ".join(f"{name} {value}" for name, value in row.items() if value != ""))
         rows.append(row)
+        result.keep({"peers": rows})
     result.save({"kills": kills, "rate": rate, "seed": seed, "peers": rows})
 
 

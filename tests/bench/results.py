@@ -19,11 +19,9 @@ class Result(Run):
     def __init__(self, name: str) -> None:
         super().__init__("bench", name)
 
-    def save(self, figures: dict[str, Any]) -> dict[str, object]:
-        """Write the file, and say its figures as the last line."""
-        told = super().save(figures)
-        say(json.dumps(told))
-        return told
+    def save(self, found: dict[str, Any]) -> None:
+        """The whole result: into the file, and as the last line."""
+        say(json.dumps(self.keep(found)))
 
     def versions(self) -> dict[str, str]:
         """Those of the peers' own environment are told apart."""

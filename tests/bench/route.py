@@ -175,11 +175,12 @@ def main() -> None:
     for number in range(runs):
         say(f"run {number + 1}")
         runs_found.append(once(number, peers, count, users))
+        result.keep(told(runs_found))
     say(f"\n{'':16}" + "".join(f"{field.name:>24}" for field in fields(Figures)))
     for peer in peers:
         columns = [[getattr(run[peer.name], field.name) for run in runs_found] for field in fields(Figures)]
         say(f"{peer.name:16}" + "".join(f"{spread(column, 1 if column[0] < 1000 else 0):>24}" for column in columns))
-    result.save(summary(runs_found) | {"events": count, "users": users, "runs": runs, "peers": by_peer(runs_found)})
+    result.save(told(runs_found) | {"events": count, "users": users, "runs": runs})
 
 
 NAMES = {
@@ -205,6 +206,11 @@ def summary(runs: list[dict[str, Figures]]) -> dict[str, object]:
             found[name] = round(values[len(values) // 2], 2)
             found[f"{name}_range"] = [round(values[0], 2), round(values[-1], 2)]
     return found
+
+
+def told(runs: list[dict[str, Figures]]) -> dict[str, object]:
+    """What the runs so far come to."""
+    return summary(runs) | {"peers": by_peer(runs)}
 
 
 def by_peer(runs: list[dict[str, Figures]]) -> dict[str, list[dict[str, float]]]:

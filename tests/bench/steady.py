@@ -163,7 +163,10 @@ def main() -> None:
         prepare(rig, users, max(rates) // 2).stop()
         for topic in {peer.people for peer in peers} - {PREFERENCES.name}:
             tell_preferences(rig, topic, users)
-        found = {peer.name: measure(rig, peer, rates, seconds, users) for peer in peers}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for peer in peers:
+            found[peer.name] = measure(rig, peer, rates, seconds, users)
+            result.keep({"peers": found})
     result.save({"seconds": seconds, "users": users, "peers": found})
 
 

@@ -51,7 +51,7 @@ def report(name: str, run: Callable[[], Audit]) -> int:
         return 1
     if result.faults:
         sys.stdout.write(examples(result) + "\n")
-    left.save(result.figures | {"faults": sorted(result.faults)})
+    left.keep(result.figures | {"faults": sorted(result.faults)})
     told = {name: figure for name, figure in result.figures.items() if name != "seconds"}
     sys.stdout.write(json.dumps(told | {"faults": sorted(result.faults)}) + "\n")
     return 1 if result.faults else 0

@@ -102,7 +102,7 @@ def _recoveries(struck: Sequence[Struck], seconds: Sequence[Mapping[str, Any]]) 
 
 def tell(summary: dict[str, Any], left: Run) -> None:
     """Print a seed's summary, and leave it in .carillon/chaos with its seconds."""
-    left.save(summary)
+    left.keep(summary)
     short = {name: value for name, value in summary.items() if name not in ("seconds", "resident_mib")}
     sys.stdout.write(json.dumps(short) + "\n")
     sys.stdout.flush()

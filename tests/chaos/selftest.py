@@ -131,7 +131,7 @@ def main() -> int:
         name = " + ".join(phase.plants) or "no plant"
         sys.stdout.write(f"{name}: red should be {sorted(phase.wanted)}, red was {sorted(phase.found)}\n")
     seen = {" + ".join(phase.plants) or "no plant": sorted(phase.found) for phase in phases}
-    told = left.save({"red": seen, "faults": [" + ".join(phase.plants) for phase in wrong]})
+    told = left.keep({"red": seen, "faults": [" + ".join(phase.plants) for phase in wrong]})
     sys.stdout.write(json.dumps(told) + "\n")
     return 1 if wrong else 0
 

@@ -74,7 +74,7 @@ def main() -> int:
     left, kills = Run("chaos", "stock"), option("KILLS", 3)
     result = run(option("SEED", 1), option("SECONDS", 40), option("RATE", 100), kills)
     sys.stdout.write(examples(result) + "\n")
-    told = left.save({**result.figures, "red": sorted(result.faults)})
+    told = left.keep({**result.figures, "red": sorted(result.faults)})
     sys.stdout.write(json.dumps(told) + "\n")
     return 1 if kills and result.clean else 0
 

@@ -31,7 +31,7 @@ def test_a_result_tells_its_options_and_what_its_figures_depend_on(tmp_path: Pat
     run = results.Run("bench", "route")
     assert results.option("EVENTS", 1) + results.option("USERS", 1) + results.option("RUNS", 3) == 543
     results.text("PEERS", "all")
-    told = run.save({"cpu_us": 9.5})
+    told = run.keep({"cpu_us": 9.5})
     left = json.loads((tmp_path / "bench" / "route.json").read_text())
     assert left["command"] == "route.py EVENTS=500 USERS=40 RUNS=3 'PEERS=quix lean'"
     assert left["cpu_us"] == told["cpu_us"] == 9.5
@@ -44,5 +44,5 @@ def test_a_result_tells_its_options_and_what_its_figures_depend_on(tmp_path: Pat
 
 def test_a_run_can_leave_its_result_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AS", "route-of-one")
-    results.Run("bench", "route").save({})
+    results.Run("bench", "route").keep({})
     assert [path.name for path in (tmp_path / "bench").iterdir()] == ["route-of-one.json"]
