@@ -37,6 +37,8 @@ from tables.table import Entries
 
 QUEUED_LIMIT = 1024
 """Records of a partition that may wait for the agent before the partition is paused."""
+LOOK_AGAIN_S = 5.0
+"""A partition that was handed back is looked at so often: the clock that it waits by may be put right."""
 
 log = logging.getLogger("carillon.engine")
 
@@ -200,7 +202,7 @@ class Engine:
         self.tables.applied(part.topic, part.number, ends)
 
     def _hand_back(self, part: Partition, records: Sequence[Input], later: Later) -> None:
-        wait_s = max(0.001, later.not_before_ms / 1000 - time.time())
+        wait_s = min(max(0.001, later.not_before_ms / 1000 - time.time()), LOOK_AGAIN_S)
         part.rewind(records[later.index].offset, time.monotonic() + wait_s)
         self.tenure.follow(part)
         asyncio.get_running_loop().call_later(wait_s, self._resume, part)

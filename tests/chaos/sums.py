@@ -145,8 +145,24 @@ def _ends(case: Case, result: Audit) -> None:
     result.figures["ends"] = dict(Counter(end for delivery in case.moves for end in case.ends(delivery)))
     result.expect_none("not_ended", short)
     result.expect_none("ended_unasked", unasked)
-    result.expect_none("ended_twice", ((d, sorted(found)) for d in case.moves if len(found := case.ends(d)) > 1))
+    twice = {delivery for delivery in case.moves if len(case.ends(delivery)) > 1}
+    forgotten = {delivery for delivery in twice if _forgotten(case, delivery)}
+    result.figures["ends_forgotten_in_a_crash"] = len(forgotten)
+    result.expect_none("ended_twice", ((d, sorted(case.ends(d))) for d in twice - forgotten))
     result.expect_none("ended_without_cause", _causeless(case))
+
+
+def _forgotten(case: Case, delivery: Delivery) -> bool:
+    """Whether an end was told by a worker that crashed before its table's entry of it was durable.
+
+    The two are not one transaction. Whoever goes on without that worker's disk finds a call without an outcome.
+    """
+    at = {told.step: told.at_ms / 1000 for told in case.moves[delivery]}
+    ends = case.ends(delivery) - {"unknown"}
+    if len(ends) != 1 or "unknown" not in at:
+        return False
+    hurt = case.hurts.on(at[ends.pop()], at["unknown"])
+    return hurt is not None and hurt.worker is not None
 
 
 def _causeless(case: Case) -> Iterator[object]:

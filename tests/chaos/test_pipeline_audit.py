@@ -305,6 +305,18 @@ def test_an_otp_that_goes_again_though_its_answer_was_plain_and_nothing_struck_i
     assert set(examine(an_otp_sent_again()).faults) == {"repeats_unexplained"}
 
 
+def test_an_end_that_was_told_and_forgotten_in_a_crash_is_followed_by_unknown_and_excused_by_that_crash_alone() -> None:
+    run = a_run()
+    again = a_move("unknown", at_ms=int(T * 1000) + 5_000)
+    run.told.append(again)
+    run.buried.add((ID, "sms"))
+    crash = Hurt(T + 1.0, "kill", "high")
+    assert set(examine(with_rows(run), [crash]).faults) == set()
+    assert examine(with_rows(run), [crash]).figures["ends_forgotten_in_a_crash"] == 1
+    for other in ([], [Hurt(T + 1.0, "broker")], [Hurt(T + 20.0, "kill", "high")]):
+        assert "ended_twice" in examine(with_rows(run), other).faults
+
+
 def test_a_repeat_that_is_not_flagged_is_a_fault_even_after_a_kill() -> None:
     found = examine(an_otp_sent_again(flagged=False), [Hurt(T + 0.06, "kill", "high")])
     assert set(found.faults) == {"repeats_unexplained", "repeats_unflagged"}

@@ -9,7 +9,7 @@ does. The oracle is that of the chaos runs: one dict, slowly, and nothing of the
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 from flows.engine.changelog import unpack
@@ -20,7 +20,6 @@ from tables.attempts import State
 from tables.attempts import unpack as unpack_attempt
 from tests.chaos import oracle
 from tests.simulation.broker import Broker
-from tests.simulation.clockwork import EPOCH_S
 from tests.simulation.outside import ATTEMPTS, Rows, Sms
 from tests.simulation.traffic import CULPRIT, Person
 
@@ -29,6 +28,8 @@ RANKS = {"held": 1, "routed": 2, "retrying": 4, "suppressed": 5, "expired": 6, "
 Status = dict[str, Any]
 Delivery = tuple[str, str, str]
 """Notification id, channel, address hash."""
+Output = tuple[str, str, str]
+"""User, idempotency key, channel."""
 End = tuple[str, str]
 """Step and reason."""
 
@@ -41,7 +42,7 @@ class Audit:
         self._statuses: list[Status] = [json.loads(r.value or b"") for r in broker.records(topics.STATUSES.name)]
         self._classes: dict[Delivery, str] = {}
         self._of_id: dict[str, set[Delivery]] = defaultdict(set)
-        self._asked: dict[oracle.Output, set[str]] = defaultdict(set)
+        self._asked: dict[Output, set[str]] = defaultdict(set)
         """Notification ids of each (user, key, channel)."""
         for name in CHANNELS:
             for record in broker.records(topics.deliveries(name, Lane.HIGH).name):
@@ -67,22 +68,27 @@ class Audit:
 
     def _decisions(self) -> Iterator[str]:
         topic = topics.notifications(Lane.HIGH).name
-        values = ((r, None if CULPRIT.encode() in (r.value or b"") else r.value) for r in self._broker.records(topic))
-        inputs = [(record.partition, record.offset, value) for record, value in values]
-        people = {(person["tenant"], person["user_id"]): person for person in self._people}
-        outputs, wanted = oracle.expect(inputs, people, datetime.fromtimestamp(EPOCH_S, UTC))
+        wanted, dead = self._wanted(topic)
         found: dict[oracle.Place, set[str]] = defaultdict(set)
         for status in self._statuses:
             where, partition, offset = status["position"].rsplit("/", 2)
             if where == topic:
-                found[int(partition), int(offset)].add(_decision(status))
-        for places, decisions in wanted.items():
-            told = [found.pop(place, set()) for place in places]
-            if not all(told):
-                yield f"lost: no decision for {places}, expected {decisions}"
-            elif not self._as_wanted(told, decisions):
-                yield f"decided otherwise: {places} are {told}, expected {decisions}"
+                found[where, int(partition), int(offset)].add(_decision(status))
+        for place in dead:
+            if (told := found.pop(place, set())) != {"dead"}:
+                yield f"{'decided otherwise' if told else 'lost'}: {place} is {told}, expected dead"
+        for request in wanted.values():
+            decided = {ask.place: found.pop(ask.place, set()) for ask in request.asks}
+            if not all(decided.values()):
+                yield f"lost: no decision for {[place for place in decided if not decided[place]]}"
+            elif not self._fits(request, decided):
+                yield f"decided otherwise: {decided}, expected {sorted(name for name, _ in request.plans)}"
         yield from (f"decided unasked: {place}" for place in found)
+        outputs = {
+            (request.user[1], str(request.body["idempotency_key"]), channel)
+            for request in wanted.values()
+            for channel, _ in request.targets
+        }
         yield from (f"lost: no delivery for {output}" for output in outputs - set(self._asked))
         yield from (f"let through: a delivery for {output}" for output in set(self._asked) - outputs)
         yield from (f"let through: {output} under {ids}" for output, ids in self._asked.items() if len(ids) > 1)
@@ -90,10 +96,28 @@ class Audit:
             if number != len(self._of_id[id_]):
                 yield f"lost: {id_} was routed to {number}, and has {len(self._of_id[id_])} deliveries"
 
-    def _as_wanted(self, told: list[set[str]], decisions: list[str]) -> bool:
-        every = sorted(decision for some in told for decision in some)
+    def _wanted(self, topic: str) -> tuple[dict[str, oracle.Wanted], set[oracle.Place]]:
+        """What the oracle says; everybody's last preference was known before the first request."""
+        versions = [oracle.Version(0.0, 0.0, person) for person in self._people]
+        records = (
+            oracle.Record(
+                (topic, record.partition, record.offset),
+                None if CULPRIT.encode() in (record.value or b"") else record.value,
+                record.timestamp / 1000,
+            )
+            for record in self._broker.records(topic)
+        )
+        decided: dict[str, float] = defaultdict(float)
+        for status in self._statuses:
+            decided[status["notification_id"]] = max(decided[status["notification_id"]], status["at_ms"] / 1000)
+        return oracle.expect(records, oracle.People(versions, lambda acked, at: True), decided)
+
+    def _fits(self, request: oracle.Wanted, decided: Mapping[oracle.Place, set[str]]) -> bool:
+        alone = len({partition for _, partition, _ in decided}) == 1
+        if any(len(told) > 1 for told in decided.values()) and (alone or not self._hurt):
+            return False
         # Records of one request in two partitions: which is first may change where the first decision was not durable.
-        return every == sorted(decisions) or (len(told) > 1 and self._hurt and set(every) == set(decisions))
+        return any(request.fits(dict(zip(decided, told, strict=True))) for told in product(*decided.values()))
 
     def _returns(self) -> Iterator[str]:
         topic = topics.returns(Lane.HIGH).name

@@ -121,6 +121,11 @@ def test_a_partition_that_waits_does_not_hold_the_others_up(toy: Toy) -> None:
     assert '"ok": true' in worker.page("/health")
 
 
+def test_a_partition_that_waits_by_a_clock_that_was_wrong_is_looked_at_again_soon(toy: Toy) -> None:
+    toy.start()
+    toy.await_ids(toy.ask({"until_ms": now_ms() + 3_600_000, "mistaken": True}, {}, partition=0))
+
+
 def test_a_record_that_cannot_be_written_ends_the_process_and_nothing_behind_it_is_committed(toy: Toy) -> None:
     limit = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, toy.topics.out.name, incremental_configs=[limit])

@@ -78,7 +78,8 @@ class Work:
         side.load([record.key or b"" for record in batch])
         for index, record in enumerate(batch):
             asked = json.loads(record.value or b"{}")
-            if asked.get("until_ms", 0) > now_ms():
+            mistaken = asked.get("mistaken", False) and self._waits[asked["id"]]
+            if asked.get("until_ms", 0) > now_ms() and not mistaken:
                 self._waits[asked["id"]] += 1
                 return Later(index, asked["until_ms"])
             key = record.key or b""
