@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.report import handmade, page
+from tests.report.__main__ import EVIDENCE, fault_list
 from tests.report.gallery import REPOSITORY
 from tests.report.handmade import ABOUT, put
 from tests.report.results import read, take_over
@@ -151,6 +152,11 @@ def test_a_seed_is_kept_in_columns_of_whole_numbers(tmp_path: Path) -> None:
     assert {len(column) for column in seconds.values()} == {64}
     assert all(isinstance(value, int) for column in seconds.values() for value in column)
     assert len(line) < 4000
+
+
+def test_the_page_in_the_tree_is_what_its_results_draw(tmp_path: Path) -> None:
+    page.write(read(EVIDENCE / "results"), tmp_path, fault_list())
+    assert (tmp_path / "README.md").read_text() == (EVIDENCE / "README.md").read_text(), "make report"
 
 
 def test_the_readme_shows_pictures_of_the_page() -> None:
