@@ -9,7 +9,7 @@ import json
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -157,10 +157,12 @@ class Wanted:
         """Whether these decisions, one for each place, may stand together."""
         if not self.plans:
             return all(decision == "expired" for decision in found.values())
-        return any(self._fits_after(first, found) for first in self._firsts())
+        expired = {place for place, decision in found.items() if decision == "expired"}
+        return any(self._fits_after(first, found) for first in self._firsts(expired))
 
-    def _firsts(self) -> Sequence[Ask]:
-        in_time = [ask for ask in self.asks if ask.deadline > ask.appended] or self.asks
+    def _firsts(self, expired: Collection[Place] = ()) -> Sequence[Ask]:
+        """The records that may have decided: what expired before it was looked at leaves that to the next."""
+        in_time = [ask for ask in self.asks if ask.deadline > ask.appended and ask.place not in expired] or self.asks
         alone = len({ask.place[:2] for ask in in_time}) == 1
         return in_time[:1] if alone else in_time
 

@@ -57,6 +57,15 @@ def test_a_user_who_has_not_changed_leaves_one_right_outcome() -> None:
     assert found.plans == {("routed:1", frozenset({("sms", "+491")}))}
 
 
+def test_a_repeat_decides_where_the_first_expired_before_it_was_looked_at() -> None:
+    found = wanted(people(a_version()), a_request(), a_request(1, at=200.0), decided=450.0)
+    first, second = (TOPIC, 0, 0), (TOPIC, 0, 1)
+    assert found.fits({first: "expired", second: "routed:1"})
+    assert found.fits({first: "routed:1", second: "duplicate"})
+    assert not found.fits({first: "expired", second: "duplicate"})
+    assert not found.fits({first: "routed:1", second: "routed:1"})
+
+
 def test_an_address_that_changed_just_then_leaves_two() -> None:
     history = people(a_version(), a_version(2, sent=99.0, sms="+492"))
     assert wanted(history, a_request()).targets == {("sms", "+491"), ("sms", "+492")}
