@@ -206,17 +206,27 @@ def abandon(work: Work, started: bool) -> Outcome:
 
 
 def bury_record(outbox: Outbox, record: Input, detail: str, now_ms: int, ring: KeyRing) -> None:
-    """Bury a record of a channel's topic that cannot be read or on which the stage raised."""
+    """Bury a record of a channel's topic that cannot be read or on which the stage raised.
+
+    What can be read is told as the end of its delivery; the rest is known by its position alone.
+    """
     place = position(record)
     post(outbox, record, place, Reason.STAGE_FAILED, now_ms, ring, detail)
+    read = _read(record)
+    known = read if isinstance(read, Delivery) else None
+    id_ = known.notification_id if known else ""
     status = Status(
-        notification_id="",
-        tenant="",
-        user_id="",
+        notification_id=id_,
+        tenant=known.tenant if known else "",
+        user_id=known.user_id if known else "",
         step=Step.DEAD,
         at_ms=now_ms,
         position=place,
+        accepted_ms=known.accepted_ms if known else 0,
+        round=known.round if known else 1,
         reason=Reason.STAGE_FAILED.value,
         channel=record.topic.split("_", 1)[0],
+        address_hash=known.address_hash if known else None,
+        attempt=known.attempt if known else 0,
     )
-    outbox.send(topics.STATUSES, place.encode(), encode(status))
+    outbox.send(topics.STATUSES, (id_ or place).encode(), encode(status))

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from agents.attempt import CUT_OFF, NOT_STARTED, Outcome
-from agents.deliver import STALE_MS, abandon, caller
+from agents.deliver import STALE_MS, abandon, bury_record, caller
 from agents.provider import Kind, Message, Provider, Result
-from agents.stage import Later
+from agents.stage import Later, Outbox
 from schemas import metrics, topics
 from schemas.keys import address_suppression, opt_out_suppression, partition_of
 from schemas.records import Delivery
@@ -293,6 +293,15 @@ def test_a_record_that_cannot_be_read_is_buried_and_stops_nobody(value: bytes | 
     assert len(outbox.calls) == 1
     assert [letter["position"] for letter in written(outbox, topics.DEAD_LETTERS)] == ["sms_notifications.high/0/7"]
     assert written(outbox, topics.STATUSES)[0]["channel"] == "sms"
+
+
+def test_a_delivery_on_which_the_stage_raised_is_told_as_its_end() -> None:
+    delivery, outbox = a_delivery(), Outbox()
+    bury_record(outbox, delivered(delivery, 7), "ValueError", NOW, RING)
+    [status] = written(outbox, topics.STATUSES)
+    assert (status["step"], status["reason"], status["channel"]) == ("dead", "stage_failed", "sms")
+    assert (status["notification_id"], status["user_id"]) == (delivery.notification_id, delivery.user_id)
+    assert (status["address_hash"], status["attempt"]) == (delivery.address_hash, delivery.attempt)
 
 
 async def called(delivering: Delivering, work: Any, result: Result = SENT) -> tuple[Outcome, list[Message]]:
