@@ -142,6 +142,7 @@ def probes(name: str, users: int) -> dict[str, tuple[bytes, bytes]]:
                 "channels": "push",
                 "category": "login",
                 "template_id": TEMPLATE,
+                "params": {},
             }
             found[key] = user.encode(), msgspec.json.encode(body)
     if free:
