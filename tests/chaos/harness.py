@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -75,6 +76,7 @@ class Rig:
         self.workers: list[Worker] = []
 
     def __enter__(self) -> Self:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
         addresses = self.stack.start()
         self.brokers = self._others.__enter__() if self._others else addresses.kafka
         os.environ.update(addresses.environment() | accounts.environment())

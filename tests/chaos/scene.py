@@ -43,6 +43,8 @@ PATIENCE_S = 60.0
 """How long a worker may take until it works."""
 EXCUSED_S = 130.0
 """How long after a fault a process may still end because of it: a record may wait 120 s to be written."""
+COORDINATES_S = 15.0
+"""How long a broker may take, once it answers, until it has loaded the offsets of every group."""
 TMPFS_MIB = 256
 
 
@@ -252,6 +254,28 @@ class Scene:
     def stopped(self, part: Part, *, stop: bool) -> None:
         """SIGSTOP to a server, or SIGCONT."""
         os.kill(self.rig.stack.pids()[part], signal.SIGSTOP if stop else signal.SIGCONT)
+
+    def revive_broker(self) -> None:
+        """Start the broker on what it has, and see that it coordinates every group.
+
+        After a crash it may fail to load a part of its offsets, and does not try again: then it is started once more,
+        as its operator would. Raises ChaosError where that does not help.
+        """
+        for _ in range(3):
+            self.rig.stack.revive("kafka")
+            if self.until(self._coordinates, COORDINATES_S):
+                return
+            log("the broker does not coordinate every group, and is started once more")
+            self.rig.stack.kill("kafka")
+        raise ChaosError("the broker does not come to coordinate every group")
+
+    def _coordinates(self) -> bool:
+        try:
+            for flow in {flow for worker in self.workers for flow in worker.flows}:
+                self.rig.committed(flow)
+        except (KafkaException, TimeoutError):
+            return False
+        return True
 
     def broker_gone(self) -> bool:
         """Whether the broker's process has ended."""

@@ -19,4 +19,4 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
         scene.expect(scene.until(scene.broker_gone, 30.0), "the broker stops on a full disk")
         yield
         filler.unlink()
-        scene.rig.stack.revive("kafka")
+        scene.revive_broker()
