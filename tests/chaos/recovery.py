@@ -82,6 +82,13 @@ def _percentile(values: Iterable[float], share: float) -> float:
 
 
 def recovered_s(rows: Iterable[Mapping[str, Any]], struck_s: float, healed_s: float, until_s: float) -> float:
-    """Seconds from a fault's end to the last second, before `until_s`, that was due since it struck and called late."""
-    late = [row["second"] for row in rows if int(struck_s) <= row["second"] < until_s and row["p99_ms"] > PROMPT_MS]
-    return round(max(0.0, max(late, default=-1) + 1 - healed_s), 1)
+    """Seconds from a fault's end to the first two seconds in a row that were due, and called promptly, behind a late one.
+
+    Looks at what was due since it struck and before `until_s`; zero where nothing was late.
+    """
+    found = [row["p99_ms"] > PROMPT_MS for row in rows if int(struck_s) <= row["second"] < until_s]
+    if True not in found:
+        return 0.0
+    first = found.index(True)
+    again = next((n for n in range(first, len(found)) if not any(found[n : n + 2])), len(found))
+    return round(max(0.0, int(struck_s) + again - healed_s), 1)
