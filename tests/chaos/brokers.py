@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from harness import Rig, log
 from hurts import Hurt
 from pipeline_audit import audit
-from recovery import due_times, recovered_s, series
+from recovery import due_times, late, recovered_s, series
 from scene import Scene
 from victims import REPOSITORY, ChaosError
 
@@ -192,7 +192,7 @@ def run(seed: int, rate: int, users: int) -> Audit:
     ends = [times[1]["struck_s"], float(len(seconds))]
     for row, end in zip(times, ends, strict=True):
         row["recovered_s"] = recovered_s(seconds, row["struck_s"], row["healed_s"], end)
-        row["late_for_s"] = recovered_s(seconds, row["struck_s"], row["struck_s"], end)
+        row["late_s"] = sum(late(seconds, row["struck_s"], end))
     result.figures |= {"seed": seed, "away": times, "deaths": scene.deaths, "drained_s": round(drained_s, 1)}
     result.figures |= {"seconds": seconds}
     return result

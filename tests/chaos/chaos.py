@@ -22,7 +22,7 @@ from audit import examples
 from confluent_kafka import KafkaException
 from fault import Fault, discover
 from harness import log
-from recovery import due_times, recovered_s, series
+from recovery import due_times, late, recovered_s, series
 from scene import Scene, may_mount
 from schedule import Strike, plan
 from victims import ChaosError
@@ -94,10 +94,11 @@ def _strike(scene: Scene, strike: Strike, began: float, seed: int) -> Struck:
 
 
 def _recoveries(struck: Sequence[Struck], seconds: Sequence[Mapping[str, Any]]) -> None:
-    """Add to each strike how long calls were late after it: until the next strike at most."""
+    """Add to each strike when calls were prompt again after it, and how many seconds were late before the next one."""
     ends = [*(float(after["struck_s"]) for after in struck[1:]), float(len(seconds))]
     for row, until_s in zip(struck, ends, strict=True):
         row["recovered_s"] = recovered_s(seconds, row["struck_s"], row["healed_s"], until_s)
+        row["late_s"] = sum(late(seconds, row["struck_s"], until_s))
 
 
 def tell(summary: dict[str, Any], left: Run) -> None:

@@ -56,23 +56,25 @@ def series(due: Mapping[str, float], calls: Calls, began: float) -> list[dict[st
         called[int(call["t"] - began)] += 1
         if attempt == "1":
             first[id_, channel] = min(call["t"], first.get((id_, channel), call["t"]))
-    late: dict[tuple[int, str], list[float]] = defaultdict(list)
+    delays: dict[tuple[int, str], list[float]] = defaultdict(list)
     for (id_, channel), at in first.items():
         if id_ in due:
-            late[int(due[id_] - began), channel].append((at - due[id_]) * 1000)
+            delays[int(due[id_] - began), channel].append((at - due[id_]) * 1000)
     rows = Counter(int(at - began) for at in due.values())
-    return [_row(second, rows[second], called[second], late) for second in range(max([*rows, *called], default=-1) + 1)]
+    return [
+        _row(second, rows[second], called[second], delays) for second in range(max([*rows, *called], default=-1) + 1)
+    ]
 
 
-def _row(second: int, due: int, called: int, late: Mapping[tuple[int, str], list[float]]) -> dict[str, Any]:
-    of_all = [ms for channel in CHANNELS for ms in late.get((second, channel), ())]
+def _row(second: int, due: int, called: int, delays: Mapping[tuple[int, str], list[float]]) -> dict[str, Any]:
+    of_all = [ms for channel in CHANNELS for ms in delays.get((second, channel), ())]
     return {
         "second": second,
         "due": due,
         "called": called,
         "p50_ms": _percentile(of_all, 50),
         "p99_ms": _percentile(of_all, 99),
-        "p99_ms_by_channel": {channel: _percentile(late.get((second, channel), ()), 99) for channel in CHANNELS},
+        "p99_ms_by_channel": {channel: _percentile(delays.get((second, channel), ()), 99) for channel in CHANNELS},
     }
 
 
@@ -81,7 +83,19 @@ def _percentile(values: Iterable[float], share: float) -> float:
     return round(ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))], 1) if ordered else 0.0
 
 
+def late(rows: Iterable[Mapping[str, Any]], since_s: float, until_s: float) -> list[bool]:
+    """Of each second between the two, whether what was due in it was called late."""
+    return [row["p99_ms"] > PROMPT_MS for row in rows if int(since_s) <= row["second"] < until_s]
+
+
 def recovered_s(rows: Iterable[Mapping[str, Any]], struck_s: float, healed_s: float, until_s: float) -> float:
-    """Seconds from a fault's end to the last second, before `until_s`, that was due since it struck and called late."""
-    late = [row["second"] for row in rows if int(struck_s) <= row["second"] < until_s and row["p99_ms"] > PROMPT_MS]
-    return round(max(0.0, max(late, default=-1) + 1 - healed_s), 1)
+    """Seconds from a fault's end to the first two in a row in which all that was due was called promptly again.
+
+    Looks at what was due since it struck and before `until_s`; zero where nothing was late.
+    """
+    found = late(rows, struck_s, until_s)
+    if True not in found:
+        return 0.0
+    first = found.index(True)
+    again = next((n for n in range(first, len(found)) if not any(found[n : n + 2])), len(found))
+    return round(max(0.0, int(struck_s) + again - healed_s), 1)
