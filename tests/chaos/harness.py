@@ -18,7 +18,6 @@ from accepted import Load
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaException,
     Message,
     Producer,
@@ -74,6 +73,8 @@ class Rig:
         self.stack = Stack(self.folder, fresh=True, keep=False, parts=parts, jvm=pace, lib=lib, detour=detour)  # type: ignore[arg-type]
         self._nursery = Nursery()
         self.workers: list[Worker] = []
+        self._asking: dict[str, Consumer] = {}
+        """Consumers that ask about a group and never join it."""
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
@@ -87,6 +88,7 @@ class Rig:
             "CARILLON_TWILIO_CALLBACK_URL": "https://carillon.example.com/callbacks/twilio",
         })  # fmt: skip
         self.settings = Settings.from_environment()
+        self._means = roster.Means(self.settings)
         self.apply_topics()
         self._admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
         if addresses.s3:
@@ -102,6 +104,8 @@ class Rig:
             if worker.running:
                 worker.kill()
         self._nursery.close()
+        for consumer in self._asking.values():
+            consumer.close()
         if self._others:
             self._others.__exit__(None, None, None)
         self.stack.stop()
@@ -159,17 +163,27 @@ class Rig:
             (p.topic, p.partition): future.result(10).offset for p, future in self._admin.list_offsets(wanted).items()
         }
 
-    def committed(self, flow: str) -> dict[tuple[str, int], int]:
-        """What a flow's group has committed."""
-        request = ConsumerGroupTopicPartitions(f"carillon-{flow}")
-        (future,) = self._admin.list_consumer_group_offsets([request]).values()
-        return {(p.topic, p.partition): p.offset for p in future.result(10).topic_partitions}
+    def reads(self, flow: str) -> list[str]:
+        """The topics of a flow's stages."""
+        return [topic.name for topic in roster.FLOWS[flow].build(self._means).stages]
+
+    def committed(self, flow: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """What a flow's group has committed, negative where nothing. Raises KafkaException.
+
+        Asked of a consumer that never joins: the admin client of librdkafka crashes where a broker that has just come
+        back does not yet coordinate the group.
+        """
+        if flow not in self._asking:
+            settings = {"bootstrap.servers": self.brokers, "group.id": f"carillon-{flow}", "log_level": 2}
+            self._asking[flow] = Consumer(settings | {"enable.auto.commit": False})
+        places = [TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)]
+        return {(p.topic, p.partition): p.offset for p in self._asking[flow].committed(places, timeout=10)}
 
     def lag(self, flows: Mapping[str, Sequence[str]]) -> dict[tuple[str, str, int], tuple[int, int]]:
         """(committed, end) of each (flow, topic, partition) whose commit is not at the log's end."""
         behind = {}
         for flow, topics in flows.items():
-            committed = self.committed(flow)
+            committed = self.committed(flow, topics)
             for place, end in self.ends(topics).items():
                 if end > max(0, committed.get(place, 0)):
                     behind[flow, *place] = (committed.get(place, 0), end)
@@ -181,8 +195,7 @@ class Rig:
         Raises ChaosError, with what lags, when it takes longer or a worker ends by itself that is not `kept` running.
         """
         began, seen = time.monotonic(), None
-        means = roster.Means(self.settings)
-        reads = {name: [topic.name for topic in roster.FLOWS[name].build(means).stages] for name in flows}
+        reads = {flow: self.reads(flow) for flow in flows}
         every = sorted({topic for topics in reads.values() for topic in topics})
         while True:
             try:

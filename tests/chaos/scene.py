@@ -272,7 +272,7 @@ class Scene:
     def _coordinates(self) -> bool:
         try:
             for flow in {flow for worker in self.workers for flow in worker.flows}:
-                self.rig.committed(flow)
+                self.rig.committed(flow, self.rig.reads(flow))
         except (KafkaException, TimeoutError):
             return False
         return True
@@ -362,3 +362,5 @@ def _tmpfs(folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+        with contextlib.suppress(OSError):
+            os.removedirs(folder)

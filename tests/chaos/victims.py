@@ -112,7 +112,7 @@ class Worker:
         said = [json.loads(line) for line in self._child.log.read_text().splitlines() if '"fail_stop"' in line]
         if self._child.process.returncode == EXIT_BROKEN and said:
             return str(said[-1]["why"])
-        return self._child.obituary()
+        return f"exit code {self._child.process.returncode}: {self._child.tail().splitlines()[-1]}"
 
     def forget(self) -> None:
         """Of a process that ended by itself: it was seen."""

@@ -13,8 +13,10 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Who was away goes on at what it had committed, never at the end of the log."""
     worker = draw.choice(scene.high)
     scene.down(worker)
-    places = [TopicPartition(*place, offset) for place, offset in scene.rig.committed("route.high").items()]
-    for future in scene.admin.delete_records([p for p in places if p.topic == "notifications.high"]).values():
+    topic = "notifications.high"
+    committed = scene.rig.committed("route.high", [topic]).items()
+    places = [TopicPartition(*place, offset) for place, offset in committed if offset > 0]
+    for future in scene.admin.delete_records(places).values():
         future.result(10)
     scene.up(worker)
     yield
