@@ -6,6 +6,7 @@ from agents.hold import wait
 from agents.provider import Kind, Message, Result
 from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
+from schemas.channels import CHANNELS
 from schemas.keys import address_suppression, delivery_key
 from schemas.records import DeadLetter, Delivery, Status, Suppression, Tried, encode
 from schemas.vocabulary import Lane, Reason, Step
@@ -35,8 +36,13 @@ class Outcome:
 
 
 def key_of(delivery: Delivery) -> bytes:
-    """The table key of a delivery."""
-    return delivery_key(delivery.notification_id, delivery.channel, delivery.address_hash)
+    """The table key of a delivery.
+
+    Where a channel reaches one address of a user, that address is no part of it: when a decision is replayed after the
+    user has moved, its delivery to the new address is the same one, and not made again.
+    """
+    address = delivery.address_hash if CHANNELS[delivery.channel].every else ""
+    return delivery_key(delivery.notification_id, delivery.channel, address)
 
 
 def attempt_of(delivery: Delivery, record: Input, provider: str, now_ms: int) -> Attempt:

@@ -37,7 +37,7 @@ def user_key(tenant: str, user_id: str) -> bytes:
 
 
 def delivery_key(notification: str, channel: str, address_hash: str) -> bytes:
-    """The table key of one delivery: (notification_id, channel, address hash)."""
+    """The table key of one delivery: (notification_id, channel, address hash; nothing where there is but one)."""
     return f"{notification}{SEPARATOR}{channel}{SEPARATOR}{address_hash}".encode()
 
 

@@ -88,6 +88,14 @@ def test_another_offset_with_the_same_attempt_is_a_repeat_and_dropped() -> None:
     assert outbox.tally == {(metrics.REPEATS, ("high", "sms")): 1}
 
 
+def test_a_decision_replayed_after_its_user_has_moved_is_a_repeat_and_calls_nobody_at_the_new_address() -> None:
+    delivering, moved = Delivering(), a_delivery()
+    delivering.announce(a_delivery(), 5)
+    moved.address_hash = RING.address_hash(moved.tenant, "+4917699999999")
+    _, outbox = delivering.run(delivered(moved, 9))
+    assert (outbox.calls, outbox.records) == ([], [])
+
+
 def test_a_key_used_again_after_the_dedup_window_is_delivered_again() -> None:
     delivering, delivery = Delivering(), a_delivery()
     delivering.attempt(delivery, ruled(Kind.ACCEPTED), 5)

@@ -20,6 +20,8 @@ class Hurt:
     name: str
     worker: str | None = None
     healed: float | None = None
+    in_order: bool = False
+    """Whether all that was lost is time: workers were away, and had ended their work in order."""
 
     @property
     def over(self) -> float:
@@ -56,7 +58,8 @@ class Hurts:
 
     def on(self, since: float, until: float) -> Hurt | None:
         """The first fault between two moments, if there was one. A worker's comes before what all of them need."""
-        found = [hurt for hurt in self._hurts if hurt.at <= until and hurt.over + 1.0 >= since]
+        struck = (hurt for hurt in self._hurts if not hurt.in_order)
+        found = [hurt for hurt in struck if hurt.at <= until and hurt.over + 1.0 >= since]
         return min(found, key=lambda hurt: (hurt.worker is None, hurt.at), default=None)
 
     def after_call(self, at: float, delay: float) -> Hurt | None:

@@ -119,6 +119,8 @@ class Wanted:
     user: tuple[str, str]
     asks: Sequence[Ask]
     plans: frozenset[Plan]
+    replays: frozenset[Plan]
+    """What may become of it where it is decided once more: the same channels, as far as they are reached by then."""
     until: float
 
     @property
@@ -139,7 +141,7 @@ class Wanted:
     @property
     def targets(self) -> frozenset[Target]:
         """Everything that may be called."""
-        return frozenset(target for _, targets in self.plans for target in targets)
+        return frozenset(target for _, targets in self.plans | self.replays for target in targets)
 
     @property
     def certain(self) -> bool:
@@ -153,12 +155,12 @@ class Wanted:
             for ask in self._firsts()
         }
 
-    def fits(self, found: Mapping[Place, str]) -> bool:
-        """Whether these decisions, one for each place, may stand together."""
+    def fits(self, found: Mapping[Place, str], again: Collection[Place] = ()) -> bool:
+        """Whether these decisions, one for each place, may stand together; some were told `again`."""
         if not self.plans:
             return all(decision == "expired" for decision in found.values())
         expired = {place for place, decision in found.items() if decision == "expired"}
-        return any(self._fits_after(first, found) for first in self._firsts(expired))
+        return any(self._fits_after(first, found, again) for first in self._firsts(expired))
 
     def _firsts(self, expired: Collection[Place] = ()) -> Sequence[Ask]:
         """The records that may have decided: what expired before it was looked at leaves that to the next."""
@@ -166,14 +168,15 @@ class Wanted:
         alone = len({ask.place[:2] for ask in in_time}) == 1
         return in_time[:1] if alone else in_time
 
-    def _fits_after(self, first: Ask, found: Mapping[Place, str]) -> bool:
+    def _fits_after(self, first: Ask, found: Mapping[Place, str], again: Collection[Place]) -> bool:
         for ask in self.asks:
             decision = found[ask.place]
             if decision == "expired":
                 if ask.deadline > self.until:
                     return False
             elif ask is first:
-                if decision not in {decision for decision, _ in self.plans}:
+                plans = self.plans | self.replays if ask.place in again else self.plans
+                if decision not in {decision for decision, _ in plans}:
                     return False
             elif decision != ("duplicate" if _request(ask.body) == _request(first.body) else "dead"):
                 return False
@@ -212,8 +215,11 @@ def _wanted(id_: str, asks: list[Ask], people: People, until: float) -> Wanted:
     in_time = [ask.appended for ask in asks if ask.deadline > ask.appended]
     # Clocks of two processes: what was decided within a second may have been decided before.
     until = max(until, *(ask.appended for ask in asks)) + 1.0
-    plans = {_plan(body, version) for version in people.heeded(user, min(in_time), until)} if in_time else set()
-    return Wanted(id_, user, tuple(asks), frozenset(plans), until)
+    versions = people.heeded(user, min(in_time), until) if in_time else []
+    plans = {_plan(body, version) for version in versions}
+    channels = {frozenset(channel for channel, _ in targets) for _, targets in plans}
+    replays = {_plan(body, version, among) for version in versions if version for among in channels if among}
+    return Wanted(id_, user, tuple(asks), frozenset(plans), frozenset(replays), until)
 
 
 def _read(record: Record) -> dict[str, Any] | None:
@@ -247,7 +253,8 @@ def _id(body: Mapping[str, Any]) -> str:
     ))))  # fmt: skip
 
 
-def _plan(body: Mapping[str, Any], version: Version | None) -> Plan:
+def _plan(body: Mapping[str, Any], version: Version | None, among: Collection[str] = ()) -> Plan:
+    """What is to become of a request by a version; of a replay, among the channels that were decided before."""
     if version is None:
         return "held", frozenset()
     order = [*version.person.get("preferred", []), *DEFAULT_ORDER]
@@ -256,7 +263,7 @@ def _plan(body: Mapping[str, Any], version: Version | None) -> Plan:
         channel = address["channel"]
         if address.get("verified", True) and not version.refuses(channel, body["category"]):
             found[channel].append(address["address"])
-    wish = body["channels"]
+    wish = among or body["channels"]
     chosen = sorted(found, key=order.index)[:1] if wish == "best" else [channel for channel in found if channel in wish]
     reached = {channel: found[channel] if channel == "push" else found[channel][:1] for channel in chosen}
     targets = frozenset((channel, address) for channel, addresses in reached.items() for address in addresses)

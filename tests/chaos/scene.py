@@ -144,6 +144,13 @@ class Scene:
         yield
         self.hurts.append(Hurt(at, name, worker.name if worker else None, time.time()))
 
+    @contextmanager
+    def away(self, name: str) -> Iterator[None]:
+        """A lane's workers have ended in order, and are not back before this is over."""
+        at = time.time()
+        yield
+        self.hurts.append(Hurt(at, name, None, time.time(), in_order=True))
+
     def expect(self, holds: bool, what: str) -> None:
         """Note what a fault should have brought about and did not."""
         if not holds:

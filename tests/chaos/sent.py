@@ -56,14 +56,14 @@ def _right(case: Case, result: Audit) -> None:
 
 
 def _at_two_addresses(case: Case) -> Iterator[object]:
-    """Who moved while a notification was on its way gets it once, unless a crash had it decided anew in between."""
+    """Who moved while a notification was on its way gets it once, even where it was decided anew since."""
     called: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for (id_, channel, to_hash), calls in case.calls.items():
         wanted = case.wanted.get(id_)
         if channel != "push" and wanted is not None and (id_, channel, to_hash) in targets(wanted):
             called[id_, channel][to_hash] = calls[0].at
     for place, firsts in called.items():
-        if len(firsts) > 1 and case.hurts.on(min(firsts.values()), max(firsts.values())) is None:
+        if len(firsts) > 1:
             yield place, sorted(firsts)
 
 

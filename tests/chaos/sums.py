@@ -60,7 +60,8 @@ def _decisions(case: Case, result: Audit) -> None:
     for wanted in case.wanted.values():
         places = [ask.place for ask in wanted.asks if ask.place in last]
         found = {place: decision(last[place]) for place in places if not _stage_failed(case, last[place])}
-        if len(found) == len(wanted.asks) and not wanted.fits(found):
+        again = {place for place in found if len(case.decisions[place]) > 1}
+        if len(found) == len(wanted.asks) and not wanted.fits(found, again):
             otherwise.append((wanted.id, found, sorted(name for name, _ in wanted.plans)))
         if wanted.certain and len({place[:2] for place in places}) == 1:
             twice += [(place, told) for place in places if len(told := _told_ways(case, place, wanted)) > 1]
@@ -109,9 +110,13 @@ def _attempts(case: Case, result: Audit) -> None:
     retries_lost: list[object] = []
     attempts: Counter[str] = Counter()
     handled: Counter[str] = Counter()
+    elsewhere: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for (id_, channel, _), tolds in case.moves.items():
+        if channel != "push":  # to the one address there is; a replay after a move is no further attempt
+            elsewhere[id_, channel] |= {told.attempt for told in tolds if told.step in _STEPS_WITH_ATTEMPT}
     for delivery, records in case.waiting.items():
         told = {(status.attempt, status.step) for status in case.moves.get(delivery, ())}
-        known = {attempt for attempt, step in told if step in _STEPS_WITH_ATTEMPT}
+        known = {attempt for attempt, step in told if step in _STEPS_WITH_ATTEMPT} | elsewhere[delivery[:2]]
         lying = {record.attempt: record.place for record in records}
         for attempt, place in lying.items():
             attempts[place[0]] += 1

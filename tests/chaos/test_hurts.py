@@ -27,6 +27,12 @@ def test_the_time_of_a_fault_and_of_recovery_from_it_does_not_count_and_none_twi
     assert hurts.healthy_s(since, until) == healthy_s
 
 
+def test_time_in_which_workers_were_away_in_order_does_not_count_and_excuses_nothing_else() -> None:
+    hurts = Hurts([Hurt(40.0, "away", None, 45.0, in_order=True)])
+    assert hurts.healthy_s(0.0, 100.0) == 85.0
+    assert hurts.on(0.0, 100.0) is None
+
+
 def test_the_fault_of_a_worker_is_named_before_one_of_what_all_need() -> None:
     hurts = Hurts([Hurt(10.0, "hang", None, 30.0), Hurt(20.0, "kill", "high")])
     assert [found.name if (found := hurts.on(at, at + 1.0)) else None for at in (5.0, 12.0, 19.5, 40.0)] == [

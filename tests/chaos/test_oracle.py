@@ -66,6 +66,15 @@ def test_a_repeat_decides_where_the_first_expired_before_it_was_looked_at() -> N
     assert not found.fits({first: "routed:1", second: "routed:1"})
 
 
+def test_only_where_it_was_decided_again_may_a_later_opt_out_leave_nothing_of_best() -> None:
+    addresses = [{"channel": "sms", "address": "+491"}, {"channel": "email", "address": "a@example.org"}]
+    out = [{"channel": "sms", "category": "*", "out": True}]
+    history = people(a_version(addresses=addresses), a_version(2, sent=110.0, addresses=addresses, opt_outs=out))
+    found, place = wanted(history, a_request(channels="best"), decided=120.0), (TOPIC, 0, 0)
+    assert not found.fits({place: "suppressed"})
+    assert found.fits({place: "suppressed"}, {place})
+
+
 def test_an_address_that_changed_just_then_leaves_two() -> None:
     history = people(a_version(), a_version(2, sent=99.0, sms="+492"))
     assert wanted(history, a_request()).targets == {("sms", "+491"), ("sms", "+492")}

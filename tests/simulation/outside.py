@@ -10,6 +10,7 @@ from agents.provider import Kind, Message, Provider, Result
 from agents.render import Template
 from flows.engine.changelog import unpack
 from flows.engine.fetched import Fetched
+from schemas.channels import CHANNELS
 from schemas.keys import delivery_key
 from schemas.sealing import KeyRing
 from schemas.topics import changelog
@@ -69,7 +70,8 @@ class Sms:
             kind = Kind.REJECTED_RECIPIENT
         sent = kind is Kind.ACCEPTED or (kind is Kind.AMBIGUOUS and draw.random() < 0.5)
         id_, channel, round_, number = message.ref.split(".")
-        key = delivery_key(id_, channel, self.ring.address_hash(TENANT, message.address))
+        address = self.ring.address_hash(TENANT, message.address) if CHANNELS[channel].every else ""
+        key = delivery_key(id_, channel, address)
         announced = (key, int(round_), int(number)) in self._announced
         self.calls.append(Call(message.ref, message.address, kind, sent, announced))
         life.point()

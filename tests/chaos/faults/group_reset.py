@@ -11,9 +11,10 @@ from scene import Scene
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Everything is read once more, and nothing of it is called once more."""
     flow = draw.choice(("route.high", "deliver.sms.high", "deliver.email.high", "deliver.push.high"))
-    for worker in scene.high:
-        scene.end(worker)
-    scene.expect(scene.until(lambda: scene.forget_group(flow), 30.0), f"the offsets of {flow} could be deleted")
-    for worker in scene.high:
-        scene.up(worker)
+    with scene.away("group reset"):
+        for worker in scene.high:
+            scene.end(worker)
+        scene.expect(scene.until(lambda: scene.forget_group(flow), 30.0), f"the offsets of {flow} could be deleted")
+        for worker in scene.high:
+            scene.up(worker)
     yield
