@@ -169,14 +169,15 @@ class Audit:
         """The ends that the changelog of attempts has, and the deliveries that went on behind one."""
         ends: dict[Delivery, set[End]] = defaultdict(set)
         revived = set()
+        by_channel = {delivery[:2]: delivery for delivery in self._classes}
         for record in self._broker.records(ATTEMPTS):
             for key, entry in unpack(record.value or b"").items():
-                id_, channel, hashed = key.decode().split("\x1f")
-                attempt = unpack_attempt(entry or b"")
+                id_, channel, _ = key.decode().split("\x1f")
+                delivery, attempt = by_channel.get((id_, channel), (id_, channel, "")), unpack_attempt(entry or b"")
                 if attempt.state == State.ENDED:
-                    ends[id_, channel, hashed].add((attempt.step, attempt.reason))
-                elif ends.get((id_, channel, hashed)):
-                    revived.add((id_, channel, hashed))
+                    ends[delivery].add((attempt.step, attempt.reason))
+                elif ends.get(delivery):
+                    revived.add(delivery)
         return ends, revived
 
     def _flagged(self, id_: str) -> bool:
