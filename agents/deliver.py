@@ -9,10 +9,10 @@ from typing import Protocol
 
 import msgspec
 
-from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work, attempt_of, end, follow, key_of, note
+from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work, attempt_of, end, follow, key_of, note, tell
 from agents.bury import post
 from agents.hold import release, wait
-from agents.policy import after_unknown
+from agents.policy import STALE_MS, after_unknown
 from agents.provider import Message, Provider, Result
 from agents.render import Known, Template
 from agents.stage import Input, Later, Outbox, Tables, position
@@ -26,8 +26,6 @@ from tables.dedup import WINDOW_S
 from tables.preferences import context
 from tables.suppressions import blocks, keys_of
 
-STALE_MS = 72 * 3600 * 1000
-"""A decision older than this goes back through route: opt-outs are only kept as suppressions for so long."""
 WINDOW_MS = WINDOW_S * 1000
 """A request accepted a whole dedup window after another of its key is a new one: its attempts begin anew."""
 TEMPLATE_WAIT_MS = 20
@@ -213,20 +211,19 @@ def bury_record(outbox: Outbox, record: Input, detail: str, now_ms: int, ring: K
     place = position(record)
     post(outbox, record, place, Reason.STAGE_FAILED, now_ms, ring, detail)
     read = _read(record)
-    known = read if isinstance(read, Delivery) else None
-    id_ = known.notification_id if known else ""
+    if isinstance(read, Delivery):
+        attempt = attempt_of(read, record, "", now_ms)
+        attempt.step, attempt.reason = Step.DEAD.value, Reason.STAGE_FAILED.value
+        tell(outbox, read, attempt, now_ms)
+        return
     status = Status(
-        notification_id=id_,
-        tenant=known.tenant if known else "",
-        user_id=known.user_id if known else "",
+        notification_id="",
+        tenant="",
+        user_id="",
         step=Step.DEAD,
         at_ms=now_ms,
         position=place,
-        accepted_ms=known.accepted_ms if known else 0,
-        round=known.round if known else 1,
         reason=Reason.STAGE_FAILED.value,
         channel=record.topic.split("_", 1)[0],
-        address_hash=known.address_hash if known else None,
-        attempt=known.attempt if known else 0,
     )
-    outbox.send(topics.STATUSES, (id_ or place).encode(), encode(status))
+    outbox.send(topics.STATUSES, place.encode(), encode(status))

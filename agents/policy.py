@@ -8,6 +8,8 @@ from schemas.records import Delivery
 from schemas.vocabulary import CLASSES, Lane, Reason, Step
 from tables.attempts import Attempt
 
+STALE_MS = 72 * 3600 * 1000
+"""A decision older than this goes back through route: opt-outs are only kept as suppressions for so long."""
 REPEAT_AFTER_MS = 1000
 """How soon an OTP of unknown outcome is sent once more, the same code."""
 JITTER = 0.1

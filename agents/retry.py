@@ -6,14 +6,13 @@ from itertools import pairwise
 
 from agents.bury import post
 from agents.hold import DUE, TO, release, wait
+from agents.policy import STALE_MS
 from agents.stage import Input, Later, Outbox, Tables, position
 from schemas import topics
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
 
 SHORTEST_MS = min(topics.RETRY_TIERS_S.values()) * 1000
-LONGEST_MS = 72 * 3600 * 1000
-"""Nothing waits for longer: by then a decision is too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def retry(
                 post(outbox, record, position(record), Reason.INVALID, now, ring, "no way out in its headers")
                 continue
             to, due_ms = way
-            due_ms = min(due_ms, record.timestamp + next_room_ms.get(room_ms, LONGEST_MS))
+            due_ms = min(due_ms, record.timestamp + next_room_ms.get(room_ms, STALE_MS))
             left = due_ms - now
             if left <= 0:
                 release(outbox, to, record.key, record.value)

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from agents.attempt import CUT_OFF, NOT_STARTED, Outcome
-from agents.deliver import STALE_MS, abandon, bury_record, caller
+from agents.deliver import abandon, bury_record, caller
+from agents.policy import STALE_MS
 from agents.provider import Kind, Message, Provider, Result
 from agents.stage import Later, Outbox
 from schemas import metrics, topics

@@ -23,8 +23,9 @@ from confluent_kafka import KafkaException
 from fault import Fault, discover
 from harness import log
 from recovery import due_times, late, recovered_s, series
-from scene import Scene, may_mount
+from scene import Scene
 from schedule import Strike, plan
+from small_disk import may_mount
 from victims import ChaosError
 
 from deploy.local.results import Run, option

@@ -28,7 +28,7 @@ DRAIN_S = 200.0
 def run(seed: int, seconds: int, kills: int, rate: int, kinds: list[str]) -> Audit:
     """The whole run and what came of it."""
     with Rig(("kafka", "s3", "sandbox")) as rig:
-        rig.behave(CALL_MS)
+        rig.behave({"latency_ms": CALL_MS})
         targets = [rig.worker(f"deliver-{name}", "deliver.sms.high") for name in "ab"]
         targets.append(rig.worker("deliver-low", "deliver.sms.low"))
         for lane in ("high", "low"):

@@ -230,9 +230,9 @@ class Rig:
 
     # -- the sandbox -----------------------------------------------------------------------------------------------
 
-    def behave(self, latency_ms: int) -> None:
-        """Let every provider answer after `latency_ms`."""
-        wish = {"provider": "*", "rules": [{"latency_ms": latency_ms}]}
+    def behave(self, *rules: dict[str, Any], provider: str = "*") -> None:
+        """Give a provider (* for all) these rules."""
+        wish = {"provider": provider, "rules": rules}
         address = f"{self.stack.addresses.sandbox}/admin/behave"
         with urllib.request.urlopen(urllib.request.Request(address, json.dumps(wish).encode()), timeout=10):
             return

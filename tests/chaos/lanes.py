@@ -139,7 +139,7 @@ def waiting(rig: Rig) -> dict[str, int]:
 def run(backlog: int, seconds: int, rate: int, watched: int, p99_ms: int) -> Audit:
     """The whole run and what came of it."""
     with Rig(("kafka", "s3", "sandbox"), large=backlog > 100_000) as rig:
-        rig.behave(CALL_MS)
+        rig.behave({"latency_ms": CALL_MS})
         writer, prompt = rig.producer(), rig.producer(linger_ms=0)
         write_people(writer, USERS)
         for number in range(2 * watched):

@@ -114,7 +114,7 @@ class Proxy:
                 writer.write(data)
                 await writer.drain()
         except (OSError, EOFError):
-            pass
+            pass  # a broken end is passed on: the other is aborted too
         finally:
             writer.transport.abort()
             other.transport.abort()

@@ -7,15 +7,11 @@ A worker that ends is started again at once, as by flows.supervisor.
 """
 
 import contextlib
-import json
 import os
 import signal
-import subprocess
-import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -28,6 +24,7 @@ from fault import Fault
 from harness import Rig, log
 from hurts import Hurt
 from proxy import FAIR, Proxy
+from small_disk import small_disk
 from victims import ChaosError, Worker
 
 from deploy.local.ports import Reservation
@@ -38,6 +35,9 @@ from schemas.vocabulary import Lane
 
 USUAL = {"latency_ms": {"p50": 20, "p99": 80}}
 """How providers answer when nothing is wrong."""
+SLOW_MS = 200
+GATHER_S = 2.0
+"""How long slow calls gather before anything strikes."""
 KEEP_S = 0.2
 PATIENCE_S = 60.0
 """How long a worker may take until it works."""
@@ -45,7 +45,8 @@ EXCUSED_S = 130.0
 """How long after a fault a process may still end because of it: a record may wait 120 s to be written."""
 COORDINATES_S = 15.0
 """How long a broker may take, once it answers, until it has loaded the offsets of every group."""
-TMPFS_MIB = 256
+CRASH_S = 30.0
+"""How long a planted crash may take to come."""
 
 
 class Scene:
@@ -81,7 +82,7 @@ class Scene:
             for proxy in (self.kafka, self.dynamodb):
                 self._exits.enter_context(proxy)
             if self._small_disk:
-                self._exits.enter_context(_tmpfs(self.disk))
+                self._exits.enter_context(small_disk(self.disk))
             self._exits.enter_context(self.rig)
             self._start()
             self._exits = self._exits.pop_all()
@@ -138,18 +139,11 @@ class Scene:
         self.hurts.append(Hurt(time.time(), name, worker.name if worker else None))
 
     @contextmanager
-    def hurting(self, name: str, worker: Worker | None = None) -> Iterator[None]:
-        """The same, as long as this lasts."""
+    def hurting(self, name: str, worker: Worker | None = None, *, in_order: bool = False) -> Iterator[None]:
+        """The same, as long as this lasts; `in_order`: all that is lost is time."""
         at = time.time()
         yield
-        self.hurts.append(Hurt(at, name, worker.name if worker else None, time.time()))
-
-    @contextmanager
-    def away(self, name: str) -> Iterator[None]:
-        """A lane's workers have ended in order, and are not back before this is over."""
-        at = time.time()
-        yield
-        self.hurts.append(Hurt(at, name, None, time.time(), in_order=True))
+        self.hurts.append(Hurt(at, name, worker.name if worker else None, time.time(), in_order))
 
     def expect(self, holds: bool, what: str) -> None:
         """Note what a fault should have brought about and did not."""
@@ -182,6 +176,12 @@ class Scene:
                 self.hurt("kill", worker)
                 worker.kill(wipe=wipe)
             worker.plants = list(plants)
+
+    def crash(self, worker: Worker, plant: str, where: str) -> None:
+        """Start it with a plant that ends it, and wait until it has."""
+        before = len(self.deaths)
+        self.kill(worker, plants=(plant,))
+        self.expect(self.until(lambda: len(self.deaths) > before, CRASH_S), f"{worker.name} ended {where}")
 
     def end(self, worker: Worker) -> None:
         """SIGTERM, and wait for its end; it stays down until `up`."""
@@ -312,10 +312,23 @@ class Scene:
 
     def behave(self, provider: str, *rules: dict[str, Any]) -> None:
         """Give a provider (* for all) these rules, ahead of its usual ones."""
-        wish = {"provider": provider, "rules": [*({**USUAL, **rule} for rule in rules), USUAL]}
-        address = f"{self.rig.stack.addresses.sandbox}/admin/behave"
-        with urllib.request.urlopen(urllib.request.Request(address, json.dumps(wish).encode()), timeout=10):
-            return
+        self.rig.behave(*({**USUAL, **rule} for rule in rules), USUAL, provider=provider)
+
+    @contextmanager
+    def answering(self, draw: Random, rules: Mapping[str, Sequence[dict[str, Any]]]) -> Iterator[None]:
+        """One of these providers goes by its rules, as long as this lasts."""
+        provider = draw.choice(list(rules))
+        self.behave(provider, *rules[provider])
+        yield
+        self.usual()
+
+    @contextmanager
+    def slow_calls(self) -> Iterator[None]:
+        """Every call takes long, so that many are under way."""
+        self.behave("*", {"latency_ms": SLOW_MS})
+        time.sleep(GATHER_S)
+        yield
+        self.usual()
 
     def usual(self) -> None:
         """Every network fair, every provider well."""
@@ -343,31 +356,3 @@ def _resident_mib(worker: Worker) -> int:
     with contextlib.suppress(OSError, ChaosError):
         return int(Path(f"/proc/{worker.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
     return 0
-
-
-def may_mount() -> bool:
-    """Whether small disks can be mounted here."""
-    with tempfile.TemporaryDirectory(prefix="carillon-chaos-") as folder:
-        try:
-            with _tmpfs(Path(folder) / "disk"):
-                return True
-        except ChaosError:
-            return False
-
-
-@contextmanager
-def _tmpfs(folder: Path) -> Iterator[None]:
-    """A small disk at `folder`. Raises ChaosError where it may not be mounted."""
-    folder.mkdir(parents=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={TMPFS_MIB}m", "tmpfs", str(folder)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise ChaosError(f"no small disk could be mounted at {folder}, which takes root: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-        with contextlib.suppress(OSError):
-            os.removedirs(folder)

@@ -111,7 +111,7 @@ def run(seconds: int, rate: int, one_in: int, *, together: bool) -> list[Phase]:
     quiet = [name for name in SEEN if name not in KILLED]
     phases = [[], *([quiet] if together else ([name] for name in quiet)), *([name] for name in KILLED)]
     with Rig(("kafka", "s3", "sandbox", "dynamodb")) as rig:
-        rig.behave(CALL_MS)
+        rig.behave({"latency_ms": CALL_MS})
         selftest = Selftest(rig, seconds, rate, plain=together)
         return [selftest.run(plants) for plants in phases]
 

@@ -31,7 +31,7 @@ DRAIN_S = 240.0
 def run(seed: int, seconds: int, rate: int, kills: int) -> Audit:
     """Two workers, of which one after the other is killed and started again."""
     with Rig(("kafka", "sandbox")) as rig:
-        rig.behave(CALL_MS)
+        rig.behave({"latency_ms": CALL_MS})
         made = [NewTopic(f"stock.{channel}", PARTITIONS, 1) for channel in CHANNELS]
         admin = AdminClient({"bootstrap.servers": rig.brokers})
         for future in admin.create_topics(made).values():

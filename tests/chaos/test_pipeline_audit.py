@@ -162,20 +162,12 @@ BREAKS: list[tuple[str, Callable[[Ledgers], object], set[str]]] = [
     (
         "a delivery was not written",
         lambda run: run.waiting.__setitem__(0, replace(a_delivery(), id="x")),
-        {
-            "routed_but_not_written",
-            "written_unasked",
-            "attempts_untold",
-        },
+        {"routed_but_not_written", "written_unasked", "attempts_untold"},
     ),
     (
         "an attempt left no word",
         lambda run: run.told.pop(),
-        {
-            "attempts_untold",
-            "not_ended",
-            "called_but_not_ended_so",
-        },
+        {"attempts_untold", "not_ended", "called_but_not_ended_so"},
     ),
     ("a retry was told of and not written", lambda run: run.told.append(a_move("retrying", at_ms=0)), {"retries_lost"}),
     ("a delivery ended twice", lambda run: run.told.append(a_move("dead")), {"ended_twice", "ended_without_cause"}),
@@ -187,34 +179,22 @@ BREAKS: list[tuple[str, Callable[[Ledgers], object], set[str]]] = [
     (
         "it expired too soon",
         lambda run: run.told.__setitem__(1, a_move("expired")),
-        {
-            "ended_without_cause",
-            "called_but_not_ended_so",
-        },
+        {"ended_without_cause", "called_but_not_ended_so"},
     ),
     (
         "it was buried without a refusal",
         lambda run: run.told.__setitem__(1, a_move("dead")),
-        {
-            "ended_without_cause",
-            "called_but_not_ended_so",
-        },
+        {"ended_without_cause", "called_but_not_ended_so"},
     ),
     (
         "it was suppressed without an opt-out",
         lambda run: run.told.__setitem__(1, a_move("suppressed")),
-        {
-            "ended_without_cause",
-            "called_but_not_ended_so",
-        },
+        {"ended_without_cause", "called_but_not_ended_so"},
     ),
     (
         "its outcome was unknown for no reason",
         lambda run: run.told.__setitem__(1, a_move("unknown")),
-        {
-            "ended_without_cause",
-            "unknown_not_buried",
-        },
+        {"ended_without_cause", "unknown_not_buried"},
     ),
     ("a call for nobody", lambda run: run.calls.append(a_call(id="other")), {"phantom", "called_but_not_ended_so"}),
     (
@@ -225,34 +205,23 @@ BREAKS: list[tuple[str, Callable[[Ledgers], object], set[str]]] = [
     (
         "the words were another's",
         lambda run: run.calls.__setitem__(0, a_call(body_hash=digest("Code 8"))),
-        {
-            "wrong_body",
-        },
+        {"wrong_body"},
     ),
     (
         "it was called past its deadline",
         lambda run: run.calls.__setitem__(0, a_call(at=302.0)),
-        {
-            "called_after_deadline",
-        },
+        {"called_after_deadline"},
     ),
     ("it was said to be sent and was not", lambda run: run.calls.clear(), {"sent_without_a_call"}),
     (
         "one attempt was called twice",
         lambda run: run.calls.append(a_call(at=0.06)),
-        {
-            "one_attempt_called_twice",
-            "repeats_unexplained",
-            "repeats_unflagged",
-        },
+        {"one_attempt_called_twice", "repeats_unexplained", "repeats_unflagged"},
     ),
     (
         "it was called again for no reason",
         lambda run: run.calls.append(a_call(2, at=0.06)),
-        {
-            "repeats_unexplained",
-            "repeats_unflagged",
-        },
+        {"repeats_unexplained", "repeats_unflagged"},
     ),
 ]
 

@@ -10,14 +10,12 @@ from agents.provider import Kind, Message, Provider, Result
 from agents.render import Template
 from flows.engine.changelog import unpack
 from flows.engine.fetched import Fetched
-from schemas.channels import CHANNELS
 from schemas.keys import delivery_key
-from schemas.sealing import KeyRing
 from schemas.topics import changelog
 from schemas.vocabulary import Reason
 from tables import attempts
 from tests.simulation.clockwork import Clockwork, Life
-from tests.simulation.traffic import DEAD_PHONE, TENANT
+from tests.simulation.traffic import DEAD_PHONE
 from tests.simulation.weather import Weather
 
 OUTCOMES = {
@@ -46,7 +44,6 @@ class Sms:
     """The provider, who keeps a ledger of all calls and knows whether each attempt was durable before it."""
 
     clockwork: Clockwork
-    ring: KeyRing
     weather: Weather
     name: ClassVar[str] = "sandbox"
     channel: ClassVar[str] = "sms"
@@ -70,8 +67,7 @@ class Sms:
             kind = Kind.REJECTED_RECIPIENT
         sent = kind is Kind.ACCEPTED or (kind is Kind.AMBIGUOUS and draw.random() < 0.5)
         id_, channel, round_, number = message.ref.split(".")
-        address = self.ring.address_hash(TENANT, message.address) if CHANNELS[channel].every else ""
-        key = delivery_key(id_, channel, address)
+        key = delivery_key(id_, channel, "")
         announced = (key, int(round_), int(number)) in self._announced
         self.calls.append(Call(message.ref, message.address, kind, sent, announced))
         life.point()

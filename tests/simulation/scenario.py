@@ -61,7 +61,7 @@ class Scenario:
         self.partitions = draw.choice((1, 2, 3))
         self.broker = Broker(self.clockwork, self.partitions, draw.choice((0.0, 0.0, 0.05)))
         self.ring = KeyRing({1: bytes(32)}, bytes(32), randomness=draw.randbytes)
-        self.sms = Sms(self.clockwork, self.ring, self.weather, window=draw.choice((1, 2, 64)))
+        self.sms = Sms(self.clockwork, self.weather, window=draw.choice((1, 2, 64)))
         self.rows = Rows(self.clockwork, self.weather)
         self.blocked = DictEntries()
         self.people = traffic.people(draw, draw.choice((2, 5)))

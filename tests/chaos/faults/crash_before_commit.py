@@ -10,8 +10,5 @@ from scene import Scene
 @fault(10, of="worker", recovers_s=15.0, ends=True)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """All of it is written a second time and nothing called a second time."""
-    worker = draw.choice([*scene.high, scene.low])
-    before = len(scene.deaths)
-    scene.kill(worker, plants=("crash_before_commit",))
-    scene.expect(scene.until(lambda: len(scene.deaths) > before, 30.0), f"{worker.name} ended before its commit")
+    scene.crash(draw.choice([*scene.high, scene.low]), "crash_before_commit", "before its commit")
     yield

@@ -10,8 +10,5 @@ from scene import Scene
 @fault(9, of="worker", recovers_s=15.0, ends=True)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """The record comes again, is known as its own replay, and what follows from it is written."""
-    worker = draw.choice([*scene.high, scene.low])
-    before = len(scene.deaths)
-    scene.kill(worker, plants=("crash_before_forward",))
-    scene.expect(scene.until(lambda: len(scene.deaths) > before, 30.0), f"{worker.name} ended between note and forward")
+    scene.crash(draw.choice([*scene.high, scene.low]), "crash_before_forward", "between note and forward")
     yield

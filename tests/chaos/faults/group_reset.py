@@ -11,7 +11,7 @@ from scene import Scene
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Everything is read once more, and nothing of it is called once more."""
     flow = draw.choice(("route.high", "deliver.sms.high", "deliver.email.high", "deliver.push.high"))
-    with scene.away("group reset"):
+    with scene.hurting("group reset", in_order=True):
         for worker in scene.high:
             scene.end(worker)
         scene.expect(scene.until(lambda: scene.forget_group(flow), 30.0), f"the offsets of {flow} could be deleted")

@@ -13,7 +13,5 @@ RULES = {"twilio": [DRIP], "sendgrid": [DRIP], "fcm": [DRIP]}
 @fault(41, of="provider", lasts_s=(4.0, 8.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """A call has one deadline for all of its answer, however little comes in time."""
-    provider = draw.choice(list(RULES))
-    scene.behave(provider, *RULES[provider])
-    yield
-    scene.usual()
+    with scene.answering(draw, RULES):
+        yield

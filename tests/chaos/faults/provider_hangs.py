@@ -16,7 +16,5 @@ RULES = {
 @fault(40, of="provider", lasts_s=(4.0, 8.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Each call ends by its own deadline as unknown and holds one slot at most until then; the others go on."""
-    provider = draw.choice(list(RULES))
-    scene.behave(provider, *RULES[provider])
-    yield
-    scene.usual()
+    with scene.answering(draw, RULES):
+        yield

@@ -16,7 +16,5 @@ RULES = {
 @fault(38, of="provider", lasts_s=(4.0, 12.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Its deliveries wait in their tiers and end by their class; the other channels go on."""
-    provider = draw.choice(list(RULES))
-    scene.behave(provider, *RULES[provider])
-    yield
-    scene.usual()
+    with scene.answering(draw, RULES):
+        yield

@@ -16,7 +16,5 @@ RULES = {
 @fault(46, of="provider", lasts_s=(4.0, 10.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """They are not tried again, their addresses are suppressed where they are dead, and their ends say why."""
-    provider = draw.choice(list(RULES))
-    scene.behave(provider, *RULES[provider])
-    yield
-    scene.usual()
+    with scene.answering(draw, RULES):
+        yield

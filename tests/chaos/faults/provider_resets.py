@@ -17,8 +17,6 @@ RULES = {"twilio": RESETS, "sendgrid": RESETS, "fcm": RESETS}
 @fault(43, of="provider", lasts_s=(4.0, 10.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """What was never read is tried again; what was is unknown, and repeated only where its class allows it."""
-    provider = draw.choice(list(RULES))
-    scene.behave(provider, *RULES[provider])
-    with scene.hurting("resets"):  # what was never read is in no ledger of calls, and cannot be told from what was
+    # What was never read is in no ledger of calls, and cannot be told from what was.
+    with scene.answering(draw, RULES), scene.hurting("resets"):
         yield
-    scene.usual()
