@@ -145,10 +145,18 @@ def end(
     now_ms: int,
 ) -> None:
     """A delivery ends: its attempt says so, and what follows is written."""
+    step, reason = as_known(attempt, step, reason)
     attempt.state, attempt.step, attempt.reason = State.ENDED, step.value, reason
     tables["attempts"][key_of(delivery)] = pack(attempt)
     outbox.count(metrics.ENDS, lane, delivery.channel, step.value, reason)
     follow(outbox, lane, delivery, attempt, now_ms)
+
+
+def as_known(attempt: Attempt, step: Step, reason: str) -> tuple[Step, str]:
+    """What may be said of an end: where an earlier call may have sent, a repeat that did not go proves nothing."""
+    if attempt.possible_duplicate and step is not Step.SENT:
+        return Step.UNKNOWN, Reason.OUTCOME_UNKNOWN.value
+    return step, reason
 
 
 def retry(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work, attempt_of, end, follow, key_of, note, tell
+from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work, as_known, attempt_of, end, follow, key_of, note, tell
 from agents.bury import post
 from agents.hold import release, wait
 from agents.policy import STALE_MS, after_unknown
@@ -213,7 +213,8 @@ def bury_record(outbox: Outbox, record: Input, detail: str, now_ms: int, ring: K
     read = _read(record)
     if isinstance(read, Delivery):
         attempt = attempt_of(read, record, "", now_ms)
-        attempt.step, attempt.reason = Step.DEAD.value, Reason.STAGE_FAILED.value
+        step, attempt.reason = as_known(attempt, Step.DEAD, Reason.STAGE_FAILED.value)
+        attempt.step = step.value
         tell(outbox, read, attempt, now_ms)
         return
     status = Status(

@@ -313,6 +313,12 @@ def test_a_delivery_on_which_the_stage_raised_is_told_as_its_end() -> None:
     assert (status["address_hash"], status["attempt"]) == (delivery.address_hash, delivery.attempt)
 
 
+def test_a_repeat_on_which_the_stage_raised_is_told_as_unknown() -> None:
+    outbox = Outbox()
+    bury_record(outbox, delivered(a_delivery(possible_duplicate=True), 7), "ValueError", NOW, RING)
+    assert steps(outbox) == [("unknown", "outcome_unknown")]
+
+
 async def called(delivering: Delivering, work: Any, result: Result = SENT) -> tuple[Outcome, list[Message]]:
     made: list[Message] = []
 

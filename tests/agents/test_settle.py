@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.attempt import Outcome
+from agents.attempt import NOT_STARTED, Outcome
 from agents.deliver import abandon
 from agents.provider import Kind
 from schemas import metrics, topics
 from schemas.keys import address_suppression
 from schemas.records import Delivery
-from schemas.vocabulary import CLASSES, MessageClass
+from schemas.vocabulary import CLASSES, MessageClass, Reason
 from tables.attempts import State
 from tests.agents.world import DAY, NOW, Delivering, a_delivery, id_of, ruled, steps, waiting, written
 
@@ -95,6 +95,26 @@ def test_a_sent_otp_that_went_once_more_is_flagged() -> None:
     ((_, _, _, body),) = waiting(delivering.attempt(delivery, ruled(Kind.AMBIGUOUS), 0))
     outbox = delivering.attempt(msgspec.convert(body, Delivery), ruled(Kind.ACCEPTED), 1)
     assert written(outbox, topics.STATUSES)[0]["possible_duplicate"] is True
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        {"result": ruled(Kind.REJECTED_RECIPIENT, suppress=True)},
+        {"result": ruled(Kind.OPTED_OUT)},
+        {"stopped": Reason.OPTED_OUT},
+        {"stopped": Reason.PAST_DEADLINE},
+    ],
+)
+def test_an_otp_whose_repeat_did_not_go_ends_as_unknown_for_the_first_may_have_arrived(
+    repeat: dict[str, Any],
+) -> None:
+    delivering, delivery = Delivering(), a_delivery(message_class=MessageClass.OTP)
+    ((_, _, _, body),) = waiting(delivering.attempt(delivery, ruled(Kind.AMBIGUOUS), 0))
+    work = delivering.announce(msgspec.convert(body, Delivery), 1)
+    outbox = delivering.settle(Outcome(work, **{"result": NOT_STARTED, "called_ms": NOW} | repeat))
+    assert steps(outbox) == [("unknown", "outcome_unknown")]
+    assert len(written(outbox, topics.DEAD_LETTERS)) == 1
 
 
 @pytest.mark.parametrize(

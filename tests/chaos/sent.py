@@ -92,7 +92,7 @@ def _told(case: Case, result: Audit) -> None:
     result.expect_none("sent_without_a_call", {d for d, found in ends.items() if "sent" in found} - accepted)
     result.expect_none(
         "called_but_not_ended_so",
-        (d for d in accepted if not ends.get(d, set()) & {"sent", "unknown"} and not case.is_flagged(d)),
+        (d for d in accepted if not ends.get(d, set()) & {"sent", "unknown"}),
     )
     result.expect_none("unknown_not_buried", (d for d in unknown if d[:2] not in case.ledgers.buried))
 

@@ -162,7 +162,7 @@ class Audit:
             for step, reason in ends:
                 if step == "sent" and (id_, channel) not in taken:
                     yield f"told sent, and never taken: {id_}"
-                if step not in ("sent", "unknown") and (id_, channel) in taken and not self._flagged(id_):
+                if step not in ("sent", "unknown") and (id_, channel) in taken:
                     yield f"taken, and told {step} {reason}: {id_}"
 
     def _durable(self) -> tuple[dict[Delivery, set[End]], set[Delivery]]:
