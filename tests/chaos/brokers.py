@@ -18,7 +18,7 @@ from accepted import Entry
 from audit import Audit, report
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from harness import Rig, log
+from harness import Rig, eventually, log
 from hurts import Hurt
 from pipeline_audit import audit
 from recovery import due_times, late, recovered_s, series
@@ -163,20 +163,24 @@ def run(seed: int, rate: int, users: int) -> Audit:
     times: list[dict[str, Any]] = []
     with Scene(Rig(("dynamodb", "s3", "sandbox"), brokers=trio)) as scene:
         (brokers,) = made
-        scene.expect(scene.until(lambda: in_sync(scene.admin), IN_SYNC_S), "all replicas are in sync at the start")
+        scene.expect(
+            eventually(lambda: in_sync(scene.servers.admin), IN_SYNC_S), "all replicas are in sync at the start"
+        )
         load = scene.rig.load(seed=seed, rate=rate, seconds=LOAD_S, users=users)
         load.wait_ready()
         began = time.time()
         time.sleep(REST_S)
-        with away(scene, brokers, [leader(scene.admin)], began, times):
+        with away(scene, brokers, [leader(scene.servers.admin)], began, times):
             time.sleep(AWAY_S)
-        scene.expect(scene.until(lambda: in_sync(scene.admin), IN_SYNC_S), "one broker that was away is in sync again")
+        scene.expect(
+            eventually(lambda: in_sync(scene.servers.admin), IN_SYNC_S), "one broker that was away is in sync again"
+        )
         time.sleep(REST_S)
-        first = leader(scene.admin)
+        first = leader(scene.servers.admin)
         with away(scene, brokers, [first, next(node for node in NODES if node != first)], began, times):
             time.sleep(AWAY_S)
         scene.expect(
-            scene.until(lambda: in_sync(scene.admin), IN_SYNC_S), "two brokers that were away are in sync again"
+            eventually(lambda: in_sync(scene.servers.admin), IN_SYNC_S), "two brokers that were away are in sync again"
         )
         time.sleep(REST_S)
         load.stop()

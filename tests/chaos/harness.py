@@ -53,6 +53,16 @@ def log(text: str) -> None:
     sys.stderr.flush()
 
 
+def eventually(holds: Callable[[], object], limit_s: float) -> bool:
+    """Whether something comes to hold within that time."""
+    deadline = time.monotonic() + limit_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 class Rig:
     """A stack on empty data with every topic, and the workers of one run. Everything is gone when it is left."""
 

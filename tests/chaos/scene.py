@@ -11,40 +11,27 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, Self
 
 from accepted import Load
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from fault import Fault
-from harness import Rig, log
+from harness import Rig, eventually, log
 from hurts import Hurt
-from proxy import FAIR, Proxy
-from small_disk import small_disk
+from servers import Servers
 from victims import ChaosError, Worker
 
-from deploy.local.ports import Reservation
-from deploy.local.servers import Part
-from deploy.local.stack import StackError
 from flows import roster
 from schemas.vocabulary import Lane
 
-USUAL = {"latency_ms": {"p50": 20, "p99": 80}}
-"""How providers answer when nothing is wrong."""
-SLOW_MS = 200
-GATHER_S = 2.0
-"""How long slow calls gather before anything strikes."""
 KEEP_S = 0.2
 PATIENCE_S = 60.0
 """How long a worker may take until it works."""
 EXCUSED_S = 130.0
 """How long after a fault a process may still end because of it: a record may wait 120 s to be written."""
-COORDINATES_S = 15.0
-"""How long a broker may take, once it answers, until it has loaded the offsets of every group."""
 CRASH_S = 30.0
 """How long a planted crash may take to come."""
 
@@ -54,12 +41,8 @@ class Scene:
 
     def __init__(self, rig: Rig | None = None, *, small_disk: bool = False) -> None:
         """On a stack of its own, or on `rig`, whose brokers have no proxy then."""
-        with Reservation(("kafka proxy", "dynamodb proxy"), {}) as held:
-            ports = held.ports
-        self.kafka, self.dynamodb = Proxy(ports["kafka proxy"]), Proxy(ports["dynamodb proxy"])
-        self._proxied = rig is None
-        self.rig = rig or Rig(("kafka", "dynamodb", "s3", "sandbox"), detour=self.kafka.port)
-        self._small_disk = small_disk
+        self.servers = Servers(rig, small_disk=small_disk)
+        self.rig = self.servers.rig
         self.hurts: list[Hurt] = []
         self.deaths: list[dict[str, Any]] = []
         """Processes that ended by themselves, and whether a fault allowed it."""
@@ -79,11 +62,7 @@ class Scene:
     def __enter__(self) -> Self:
         self._exits = contextlib.ExitStack()
         with self._exits:
-            for proxy in (self.kafka, self.dynamodb):
-                self._exits.enter_context(proxy)
-            if self._small_disk:
-                self._exits.enter_context(small_disk(self.disk))
-            self._exits.enter_context(self.rig)
+            self._exits.enter_context(self.servers)
             self._start()
             self._exits = self._exits.pop_all()
         return self
@@ -94,26 +73,16 @@ class Scene:
         self._exits.close()
 
     def _start(self) -> None:
-        self.dynamodb.to = int(self.rig.settings.dynamodb.rpartition(":")[2])
-        self.admin = AdminClient({"bootstrap.servers": self.rig.brokers, "log_level": 2})
-        self.usual()
         high, low, beside = (roster.of_lane(lane) for lane in (Lane.HIGH, Lane.LOW, None))
-        aside = {}
-        if self._proxied:
-            self.kafka.to = self.rig.stack.aside
-            aside = {"CARILLON_KAFKA": f"127.0.0.1:{self.kafka.port}"}
-        store = {"CARILLON_DYNAMODB": f"http://127.0.0.1:{self.dynamodb.port}"}
-        self.high = [self.rig.worker("high-a", *high), self.rig.worker("high-b", *high, environment=aside)]
+        self.high = [
+            self.rig.worker("high-a", *high),
+            self.rig.worker("high-b", *high, environment=self.servers.by_proxy),
+        ]
         self.low = self.rig.worker("low-a", *low)
-        self.record = self.rig.worker("record", *beside, environment=store)
+        self.record = self.rig.worker("record", *beside, environment=self.servers.store_by_proxy)
         for worker in self.workers:
             worker.wait_ready()
         self._keeper.start()
-
-    @property
-    def disk(self) -> Path:
-        """Where the broker keeps its logs."""
-        return self.rig.folder / ".carillon" / "data" / "kafka"
 
     @property
     def workers(self) -> list[Worker]:
@@ -151,19 +120,10 @@ class Scene:
             log(f"NOT AS EXPECTED: {what}")
             self.unseen.append(what)
 
-    def until(self, holds: Callable[[], object], limit_s: float) -> bool:
-        """Whether something comes to hold within that time."""
-        deadline = time.monotonic() + limit_s
-        while not holds():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
-
     def pick(self, draw: Random, *workers: Worker) -> Worker:
         """One of them, at work. Raises ChaosError if it does not come to be."""
         worker = draw.choice(workers)
-        if not self.until(lambda: worker.ready, PATIENCE_S):
+        if not eventually(lambda: worker.ready, PATIENCE_S):
             raise ChaosError(f"{worker.name} does not work")
         return worker
 
@@ -181,7 +141,7 @@ class Scene:
         """Start it with a plant that ends it, and wait until it has."""
         before = len(self.deaths)
         self.kill(worker, plants=(plant,))
-        self.expect(self.until(lambda: len(self.deaths) > before, CRASH_S), f"{worker.name} ended {where}")
+        self.expect(eventually(lambda: len(self.deaths) > before, CRASH_S), f"{worker.name} ended {where}")
 
     def end(self, worker: Worker) -> None:
         """SIGTERM, and wait for its end; it stays down until `up`."""
@@ -210,7 +170,7 @@ class Scene:
         """End it in order and start it with these plants; returns when it works."""
         self.end(worker)
         self.up(worker, plants)
-        self.expect(self.until(lambda: worker.ready, PATIENCE_S), f"{worker.name} works again after a restart")
+        self.expect(eventually(lambda: worker.ready, PATIENCE_S), f"{worker.name} works again after a restart")
 
     @contextmanager
     def frozen(self, worker: Worker) -> Iterator[None]:
@@ -256,95 +216,15 @@ class Scene:
         self.hurt("death", worker)
         worker.forget()
 
-    # -- servers ---------------------------------------------------------------------------------------------------
-
-    def stopped(self, part: Part, *, stop: bool) -> None:
-        """SIGSTOP to a server, or SIGCONT."""
-        os.kill(self.rig.stack.pids()[part], signal.SIGSTOP if stop else signal.SIGCONT)
-
-    def revive_broker(self) -> None:
-        """Start the broker on what it has, and see that it coordinates every group.
-
-        After a crash it may fail to load a part of its offsets, and does not try again: then it is started once more,
-        as its operator would. Raises ChaosError where that does not help.
-        """
-        for _ in range(3):
-            self.rig.stack.revive("kafka")
-            if self.until(self._coordinates, COORDINATES_S):
-                return
-            log("the broker does not coordinate every group, and is started once more")
-            self.rig.stack.kill("kafka")
-        raise ChaosError("the broker does not come to coordinate every group")
-
-    def _coordinates(self) -> bool:
-        try:
-            for flow in {flow for worker in self.workers for flow in worker.flows}:
-                self.rig.committed(flow, self.rig.reads(flow))
-        except (KafkaException, TimeoutError):
-            return False
-        return True
-
-    def broker_gone(self) -> bool:
-        """Whether the broker's process has ended."""
-        try:
-            self.rig.stack.check()
-        except StackError:
-            return True
-        return False
-
-    def forget_group(self, flow: str) -> bool:
-        """Delete a group with its offsets; False while it still has members."""
-        try:
-            self.admin.delete_consumer_groups([f"carillon-{flow}"])[f"carillon-{flow}"].result(10)
-        except (KafkaException, TimeoutError):
-            return False
-        return True
-
-    @contextmanager
-    def configured(self, topics: Sequence[str], settings: dict[str, str]) -> Iterator[None]:
-        """Topics with other settings; the catalogue's again at the end."""
-        entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in settings.items()]
-        wanted = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries) for topic in topics]
-        for future in self.admin.incremental_alter_configs(wanted).values():
-            future.result(10)
-        yield
-        self.rig.apply_topics()
-
-    def behave(self, provider: str, *rules: dict[str, Any]) -> None:
-        """Give a provider (* for all) these rules, ahead of its usual ones."""
-        self.rig.behave(*({**USUAL, **rule} for rule in rules), USUAL, provider=provider)
-
-    @contextmanager
-    def answering(self, draw: Random, rules: Mapping[str, Sequence[dict[str, Any]]]) -> Iterator[None]:
-        """One of these providers goes by its rules, as long as this lasts."""
-        provider = draw.choice(list(rules))
-        self.behave(provider, *rules[provider])
-        yield
-        self.usual()
-
-    @contextmanager
-    def slow_calls(self) -> Iterator[None]:
-        """Every call takes long, so that many are under way."""
-        self.behave("*", {"latency_ms": SLOW_MS})
-        time.sleep(GATHER_S)
-        yield
-        self.usual()
-
-    def usual(self) -> None:
-        """Every network fair, every provider well."""
-        self.kafka.set(FAIR)
-        self.dynamodb.set(FAIR)
-        self.behave("*")
-
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def heal(self) -> None:
         """Whatever is left of the faults goes: everything runs, and nothing is in its way."""
-        self.usual()
+        self.servers.usual()
         for worker in self.workers:
             self.up(worker)
         for worker in self.workers:
-            self.expect(self.until(lambda worker=worker: worker.ready, PATIENCE_S), f"{worker.name} works in the end")
+            self.expect(eventually(lambda worker=worker: worker.ready, PATIENCE_S), f"{worker.name} works in the end")
 
     def drain(self, limit_s: float) -> float:
         """Wait until everything is worked; returns the seconds it took."""

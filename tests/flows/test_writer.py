@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from flows.writer import Writer, preference_items, row_item
 from schemas.records import Address, OptOut, Preference
 from schemas.vocabulary import RANK, Step
 from tables.progress import Row
+from tests.watching import until
 
 CREATED_MS = 1_800_000_000_000
 
@@ -65,13 +66,6 @@ def perform(writer: Writer, *works: Write | WritePreference) -> list["asyncio.Ta
     return [asyncio.get_running_loop().create_task(writer.perform([work], {})) for work in works]
 
 
-async def eventually(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
-
-
 def stored(rows: Rows, id_: str) -> str | None:
     found = rows.get(id_)
     return found["step"]["S"] if found else None
@@ -101,7 +95,7 @@ async def test_requests_are_spread_over_the_time_in_which_the_next_rows_gather(r
 async def test_work_is_done_only_when_the_store_has_taken_it(rows: Counting, writer: Writer) -> None:
     rows.away = True
     tasks = perform(writer, Write(row("a"), False), Write(row("b"), False))
-    await eventually(lambda: len(rows.requests) >= 2)
+    await until(lambda: len(rows.requests) >= 2)
     assert not any(task.done() for task in tasks)
     assert stored(rows, "a") is None
     rows.away = False
@@ -125,7 +119,7 @@ async def test_rows_given_up_while_the_store_is_away_are_not_written_when_it_is_
 ) -> None:
     rows.away = True
     cut, kept = perform(writer, Write(row("cut"), False), Write(row("kept"), False))
-    await eventually(lambda: rows.requests)
+    await until(lambda: rows.requests)
     cut.cancel()
     rows.away = False
     await asyncio.wait_for(kept, 10)
@@ -135,7 +129,7 @@ async def test_rows_given_up_while_the_store_is_away_are_not_written_when_it_is_
 async def test_work_that_is_given_up_ends_with_the_request_it_is_in(rows: Counting, writer: Writer) -> None:
     rows.answers.clear()
     (cut,) = perform(writer, Write(row("cut"), False))
-    await eventually(lambda: rows.requests)
+    await until(lambda: rows.requests)
     cut.cancel()
     await asyncio.sleep(0.1)
     assert not cut.done(), "what lands now would land over the next owner's row"

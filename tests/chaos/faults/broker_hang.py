@@ -11,6 +11,6 @@ from scene import Scene
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Requests run out and are sent again under their numbers: nothing is written twice and nothing is lost."""
     with scene.hurting("broker"):
-        scene.stopped("kafka", stop=True)
+        scene.servers.stopped("kafka", stop=True)
         yield
-        scene.stopped("kafka", stop=False)
+        scene.servers.stopped("kafka", stop=False)

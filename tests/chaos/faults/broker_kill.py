@@ -13,4 +13,4 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     with scene.hurting("broker"):
         scene.rig.stack.kill("kafka")
         yield
-        scene.revive_broker()
+        scene.servers.revive_broker()

@@ -12,6 +12,6 @@ SOON = {"segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "min.compacti
 @fault(21, of="broker", lasts_s=(20.0, 25.0), recovers_s=None)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Tables that are read meanwhile say the same as before."""
-    with scene.configured(("preferences", "suppressions"), SOON):
+    with scene.servers.configured(("preferences", "suppressions"), SOON):
         yield
         scene.kill(draw.choice([*scene.high, scene.low]), wipe=True)

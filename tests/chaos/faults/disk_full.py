@@ -5,6 +5,7 @@ from contextlib import suppress
 from random import Random
 
 from fault import fault
+from harness import eventually
 from scene import Scene
 
 
@@ -12,11 +13,11 @@ from scene import Scene
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Nothing is taken that cannot be kept; with room again all goes on without a hand at the data."""
     with scene.hurting("broker"):
-        filler = scene.disk / "filler"
+        filler = scene.servers.disk / "filler"
         with filler.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(bytes(2**16))
-        scene.expect(scene.until(scene.broker_gone, 30.0), "the broker stops on a full disk")
+        scene.expect(eventually(scene.servers.broker_gone, 30.0), "the broker stops on a full disk")
         yield
         filler.unlink()
-        scene.revive_broker()
+        scene.servers.revive_broker()

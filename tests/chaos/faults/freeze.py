@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from random import Random
 
 from fault import fault
+from harness import eventually
 from scene import Scene
 
 
@@ -14,5 +15,5 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     frozen = worker.pid
     with scene.frozen(worker):
         yield
-    ended = scene.until(lambda: worker.ready and worker.pid != frozen, 30.0)
+    ended = eventually(lambda: worker.ready and worker.pid != frozen, 30.0)
     scene.expect(ended, f"{worker.name} ended when it went on, and was started again")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from random import Random
 
 from fault import fault
+from harness import eventually
 from scene import Scene
 
 
@@ -14,7 +15,9 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     with scene.hurting("group reset", in_order=True):
         for worker in scene.high:
             scene.end(worker)
-        scene.expect(scene.until(lambda: scene.forget_group(flow), 30.0), f"the offsets of {flow} could be deleted")
+        scene.expect(
+            eventually(lambda: scene.servers.forget_group(flow), 30.0), f"the offsets of {flow} could be deleted"
+        )
         for worker in scene.high:
             scene.up(worker)
     yield

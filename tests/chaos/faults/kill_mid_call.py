@@ -10,6 +10,6 @@ from scene import Scene
 @fault(2, of="worker", recovers_s=10.0)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """No more calls are repeated than were in flight, only those that their class lets repeat, and each is flagged."""
-    with scene.slow_calls():
+    with scene.servers.slow_calls():
         scene.kill(draw.choice(scene.high))
     yield

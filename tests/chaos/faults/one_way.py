@@ -12,7 +12,7 @@ from scene import Scene
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Its group gives its partitions to the other worker, and nothing it does afterwards counts."""
     with scene.hurting("one way", scene.high[1]):
-        scene.kafka.set(draw.choice((Weather(deaf=True), Weather(mute=True))))
+        scene.servers.kafka.set(draw.choice((Weather(deaf=True), Weather(mute=True))))
         yield
-        scene.kafka.set(Weather(closed=True))
-        scene.kafka.set(FAIR)
+        scene.servers.kafka.set(Weather(closed=True))
+        scene.servers.kafka.set(FAIR)

@@ -18,5 +18,5 @@ RULES = {"twilio": BABBLE, "sendgrid": BABBLE, "fcm": BABBLE}
 @fault(42, of="provider", lasts_s=(4.0, 8.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """What may have been sent is unknown, what was surely not is tried again, and no answer takes memory."""
-    with scene.answering(draw, RULES):
+    with scene.servers.answering(draw, RULES):
         yield

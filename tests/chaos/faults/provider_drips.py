@@ -13,5 +13,5 @@ RULES = {"twilio": [DRIP], "sendgrid": [DRIP], "fcm": [DRIP]}
 @fault(41, of="provider", lasts_s=(4.0, 8.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """A call has one deadline for all of its answer, however little comes in time."""
-    with scene.answering(draw, RULES):
+    with scene.servers.answering(draw, RULES):
         yield

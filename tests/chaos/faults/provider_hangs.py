@@ -16,5 +16,5 @@ RULES = {
 @fault(40, of="provider", lasts_s=(4.0, 8.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Each call ends by its own deadline as unknown and holds one slot at most until then; the others go on."""
-    with scene.answering(draw, RULES):
+    with scene.servers.answering(draw, RULES):
         yield

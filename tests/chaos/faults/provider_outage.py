@@ -16,5 +16,5 @@ RULES = {
 @fault(38, of="provider", lasts_s=(4.0, 12.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Its deliveries wait in their tiers and end by their class; the other channels go on."""
-    with scene.answering(draw, RULES):
+    with scene.servers.answering(draw, RULES):
         yield

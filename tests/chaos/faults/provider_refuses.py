@@ -16,5 +16,5 @@ RULES = {
 @fault(46, of="provider", lasts_s=(4.0, 10.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """They are not tried again, their addresses are suppressed where they are dead, and their ends say why."""
-    with scene.answering(draw, RULES):
+    with scene.servers.answering(draw, RULES):
         yield

@@ -18,5 +18,5 @@ RULES = {"twilio": RESETS, "sendgrid": RESETS, "fcm": RESETS}
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """What was never read is tried again; what was is unknown, and repeated only where its class allows it."""
     # What was never read is in no ledger of calls, and cannot be told from what was.
-    with scene.answering(draw, RULES), scene.hurting("resets"):
+    with scene.servers.answering(draw, RULES), scene.hurting("resets"):
         yield

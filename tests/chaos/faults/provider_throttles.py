@@ -16,5 +16,5 @@ RULES = {
 @fault(39, of="provider", lasts_s=(4.0, 12.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """The pause is kept, nothing is tried hotly, and nothing is lost."""
-    with scene.answering(draw, RULES):
+    with scene.servers.answering(draw, RULES):
         yield

@@ -11,8 +11,8 @@ from scene import Scene
 @fault(5, of="worker", lasts_s=(1.0, 2.0), recovers_s=10.0)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """What is fast goes on, no commit passes what is slow, and that is found unknown afterwards."""
-    scene.behave(draw.choice(("twilio", "sendgrid", "fcm")), {"then": "accept_then_hang", "times": 3})
+    scene.servers.behave(draw.choice(("twilio", "sendgrid", "fcm")), {"then": "accept_then_hang", "times": 3})
     time.sleep(2.0)
     yield
     scene.kill(draw.choice(scene.high))
-    scene.usual()
+    scene.servers.usual()

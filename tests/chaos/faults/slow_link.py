@@ -12,6 +12,6 @@ from scene import Scene
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Its notifications take longer; nothing is lost."""
     with scene.hurting("slow link", scene.high[1]):
-        scene.kafka.set(Weather(delay_s=0.3, reset=0.01))
+        scene.servers.kafka.set(Weather(delay_s=0.3, reset=0.01))
         yield
-        scene.kafka.set(FAIR)
+        scene.servers.kafka.set(FAIR)

@@ -11,7 +11,7 @@ from scene import Scene
 @fault(37, of="store", lasts_s=(8.0, 20.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Deliveries go on; rows catch up afterwards and none is missing."""
-    scene.dynamodb.set(draw.choice((Weather(closed=True), Weather(mute=True))))
+    scene.servers.dynamodb.set(draw.choice((Weather(closed=True), Weather(mute=True))))
     yield
-    scene.dynamodb.set(Weather(closed=True))
-    scene.dynamodb.set(FAIR)
+    scene.servers.dynamodb.set(Weather(closed=True))
+    scene.servers.dynamodb.set(FAIR)

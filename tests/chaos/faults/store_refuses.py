@@ -18,9 +18,9 @@ REFUSALS = {
 @fault(35, of="store", lasts_s=(5.0, 12.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """Rows are written again until they are taken; deliveries do not notice."""
-    scene.dynamodb.set(Weather(answer=_answers(Random(draw.random()))))
+    scene.servers.dynamodb.set(Weather(answer=_answers(Random(draw.random()))))
     yield
-    scene.dynamodb.set(FAIR)
+    scene.servers.dynamodb.set(FAIR)
 
 
 def _answers(draw: Random) -> Callable[[bytes], bytes | None]:

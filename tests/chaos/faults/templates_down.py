@@ -10,6 +10,6 @@ from scene import Scene
 @fault(48, of="machine", lasts_s=(35.0, 40.0))
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """The last good version is served past the time at which a newer one is looked for."""
-    scene.stopped("s3", stop=True)
+    scene.servers.stopped("s3", stop=True)
     yield
-    scene.stopped("s3", stop=False)
+    scene.servers.stopped("s3", stop=False)

@@ -10,6 +10,6 @@ from scene import Scene
 @fault(3, of="worker", recovers_s=10.0)
 def strike(scene: Scene, draw: Random) -> Iterator[None]:
     """What is under way is drained, or handed on flagged; nothing is lost and nothing of it is called twice."""
-    with scene.slow_calls():
+    with scene.servers.slow_calls():
         scene.restart(draw.choice(scene.high))
     yield

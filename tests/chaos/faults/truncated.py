@@ -16,7 +16,7 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     topic = "notifications.high"
     committed = scene.rig.committed("route.high", [topic]).items()
     places = [TopicPartition(*place, offset) for place, offset in committed if offset > 0]
-    for future in scene.admin.delete_records(places).values():
+    for future in scene.servers.admin.delete_records(places).values():
         future.result(10)
     scene.up(worker)
     yield
