@@ -1,6 +1,6 @@
 """Is the high lane deaf to a marketing blast, and does an opt-out overtake it?
 
-    make chaos-lanes [BACKLOG=1000000] [SECONDS=60] [RATE=50] [WATCHED=10] [P99_MS=150]
+    make chaos-lanes [BACKLOG=1000000] [SECONDS=60] [QUIET=15] [RATE=50] [WATCHED=10] [P99_MS=150]
 
 A backlog of marketing drains through low-lane workers while OTPs come at RATE a second and, one after another, WATCHED
 users opt out who were called a moment ago and have more waiting in it. Read from the sandbox's ledger: the last call to
@@ -28,7 +28,6 @@ from schemas.keys import notification_id
 from schemas.vocabulary import Lane
 
 IN_FORCE_S = 2.0
-QUIET_S = 15
 PATIENCE_S = 20.0
 CALL_MS = 20
 USERS = 5_000
@@ -136,7 +135,7 @@ def waiting(rig: Rig) -> dict[str, int]:
     return dict(found)
 
 
-def run(backlog: int, seconds: int, rate: int, watched: int, p99_ms: int) -> Audit:
+def run(backlog: int, seconds: int, quiet_s: int, rate: int, watched: int, p99_ms: int) -> Audit:
     """The whole run and what came of it."""
     with Rig(("kafka", "s3", "sandbox"), large=backlog > 100_000) as rig:
         rig.behave({"latency_ms": CALL_MS})
@@ -146,7 +145,7 @@ def run(backlog: int, seconds: int, rate: int, watched: int, p99_ms: int) -> Aud
             writer.produce("preferences", preference(number, out=False), f"watched-{number}".encode())
         writer.flush(30)
         rig.worker("high", *HIGH).wait_ready()
-        quiet = Stream(prompt, "quiet", rate, QUIET_S)
+        quiet = Stream(prompt, "quiet", rate, quiet_s)
         quiet.start()
         quiet.join()
         began = time.monotonic()
@@ -206,7 +205,7 @@ def _latency(result: Audit, rows: list[dict[str, Any]], streams: dict[str, Strea
 
 def main() -> int:
     """One run; returns the exit code."""
-    wishes = {"BACKLOG": 1_000_000, "SECONDS": 60, "RATE": 50, "WATCHED": 10, "P99_MS": 150}
+    wishes = {"BACKLOG": 1_000_000, "SECONDS": 60, "QUIET": 15, "RATE": 50, "WATCHED": 10, "P99_MS": 150}
     return report("lanes", lambda: run(*(option(name, default) for name, default in wishes.items())))
 
 

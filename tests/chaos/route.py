@@ -20,7 +20,7 @@ from route_audit import audit
 from traffic import Upstream, events, write_preferences
 from victims import ChaosError, Worker
 
-from deploy.local.results import option
+from deploy.local.results import Run, option
 
 PACE_S = 4.0
 """Mean seconds between faults: a restart takes two to three, so some faults meet a worker that is restoring."""
@@ -84,6 +84,7 @@ def plan(seeds: int, kinds: list[str]) -> list[tuple[int, list[str]]]:
 
 def main() -> int:
     """Every seed, one line each; returns the exit code."""
+    left = Run("chaos", "route")
     count, faults = option("EVENTS", 500_000), option("FAULTS", 12)
     users = option("USERS", max(100, count // 10))
     rows = []
@@ -96,9 +97,8 @@ def main() -> int:
         sys.stdout.write(" ".join(f"{name}={value}" for name, value in row.items()) + "\n")
         sys.stdout.flush()
     failed = [row["seed"] for row in rows if row["faults"]]
-    sys.stdout.write(
-        json.dumps({"events": count, "faults_a_seed": faults, "failed_seeds": failed, "seeds": rows}) + "\n"
-    )
+    told = left.keep({"events": count, "faults_a_seed": faults, "failed_seeds": failed, "seeds": rows})
+    sys.stdout.write(json.dumps(told) + "\n")
     return 1 if failed else 0
 
 

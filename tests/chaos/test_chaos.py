@@ -47,15 +47,15 @@ def test_the_audit_sees_every_planted_fault_and_nothing_where_there_is_none() ->
 )
 def test_the_pipeline_loses_nothing_and_repeats_nothing_unasked_whatever_strikes_it(seed: str, faults: str) -> None:
     """How soon it recovers has no bound here: the machine runs the other tests too. `make chaos` measures it."""
-    found = run("chaos.py", SEED=seed, FAULTS=faults, DURATION="32")
+    found = run("chaos.py", SEED=seed, FAULTS=faults, DURATION="27")
     assert found["struck"]
-    assert found["accepted"] > 3_000
+    assert found["accepted"] > 2_500
     assert found["lost"] == found["repeats_unexplained"] == found["repeats_by_the_producer"] == 0
 
 
 @pytest.mark.timeout(180)
 def test_routing_workers_that_end_in_order_write_nothing_twice() -> None:
-    (seed,) = run("route.py", SEED="2", EVENTS="8000", FAULTS="3", KINDS="term")["seeds"]
+    (seed,) = run("route.py", SEED="2", EVENTS="5000", FAULTS="2", KINDS="term")["seeds"]
     assert seed["re_emitted"] == seed["decided_again"] == 0
 
 
@@ -69,6 +69,6 @@ def test_growing_to_four_routing_workers_and_back_loses_and_doubles_nothing() ->
 @pytest.mark.timeout(240)
 def test_an_opt_out_overtakes_a_marketing_backlog_that_no_otp_waits_behind() -> None:
     """Its latency has no bound here: the machine runs the other tests too. `make chaos-lanes` measures it."""
-    found = run("lanes.py", BACKLOG="20000", SECONDS="8", WATCHED="3", P99_MS="60000")
+    found = run("lanes.py", BACKLOG="20000", SECONDS="8", QUIET="4", WATCHED="3", P99_MS="60000")
     assert found["last_call_after_opt_out_s"]["worst"] <= 2.0
     assert found["otp_busy_ms"]["count"] == 400

@@ -7,7 +7,7 @@ from tests.report.gallery import Gallery
 from tests.report.markdown import spread, table
 from tests.report.results import Result, Results
 
-CHAOS, BROKERS = "make chaos", "make chaos-brokers"
+CHAOS, ROUTE, BROKERS = "make chaos", "make chaos-route", "make chaos-brokers"
 CURVES = ("kill", "rolling_restart", "broker_kill")
 """Faults whose recovery DESIGN.md puts a figure on."""
 
@@ -17,6 +17,7 @@ def section(results: Results, gallery: Gallery) -> list[str]:
     found = [seed for seed in results.seeds if "accepted" in seed]
     parts = ["## Loss and repeats under faults", _totals(results.seeds, found)]
     parts += [_over_time(found, gallery), _checks(found), _by_cause(found, gallery)]
+    parts += ["### Routing alone", _routing(results.get("chaos/route"))]
     parts += ["## Recovery", _recovery(found, gallery), _by_fault(found)]
     return [*parts, "## Three brokers", _brokers(results.get("chaos/brokers"))]
 
@@ -70,6 +71,26 @@ def _by_cause(found: Sequence[Result], gallery: Gallery) -> str:
     if not repeats:
         return gallery.leave_empty("repeats", alt, CHAOS)
     return gallery.hang("repeats", alt, lambda figure: fault_pictures.by_cause(figure, repeats, calls), size=(8.0, 2.4))
+
+
+def _routing(found: Result | None) -> str:
+    if found is None:
+        return f"Not measured: `{ROUTE}` has left nothing."
+    ran = [seed for seed in found["seeds"] if "inputs" in seed]
+    strikes = found["faults_a_seed"]
+    rows = [(str(seed["seed"]), ", ".join(seed["kinds"]), strikes, *(seed[name] for name in _ROUTING)) for seed in ran]
+    every = [sum(seed[name] for seed in ran) for name in _ROUTING]
+    rows.append(("together", "", strikes * len(ran), *every))
+    red = ", ".join(str(seed) for seed in found["failed_seeds"]) or "none"
+    return (
+        "Two workers on a backlog and a stream, struck every few seconds; an end in order may write nothing twice, "
+        "whatever else struck has deliver see the same delivery again and drop it:\n\n"
+        + table(("seed", "struck by", "strikes", *(name.replace("_", " ") for name in _ROUTING)), rows, words=2)
+        + f"\n\nSeeds that turned red: {red}."
+    )
+
+
+_ROUTING = ("inputs", "undecided", "routed_but_not_written", "decided_otherwise", "decided_twice", "re_emitted")
 
 
 def _recovery(found: Sequence[Result], gallery: Gallery) -> str:

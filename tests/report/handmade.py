@@ -22,6 +22,7 @@ def leave(folder: Path) -> None:
     """Every result there is."""
     for number in (1, 2):
         put(folder, f"chaos/seed-{number}", seed(number))
+    put(folder, "chaos/route", ABOUT | _routing())
     put(folder, "chaos/selftest", ABOUT | {"red": {"no plant": [], "drop": ["lost", "undecided"]}, "faults": []})
     put(folder, "chaos/stock", ABOUT | {"accepted": 5000, "lost": 417, "repeats": {}, "red": ["lost"]})
     put(folder, "bench/peers", ABOUT | {"events": 40000, "users": 8000, "runs": 2, "peers": _backlog()})
@@ -31,6 +32,12 @@ def leave(folder: Path) -> None:
     put(folder, "bench/pipeline", ABOUT | _pipeline())
     put(folder, "bench/blast", ABOUT | _blast())
     put(folder, "chaos/brokers", ABOUT | _brokers())
+
+
+def _routing() -> dict[str, Any]:
+    checks = ("undecided", "routed_but_not_written", "decided_otherwise", "decided_twice", "re_emitted")
+    seeds = [{"seed": n, "kinds": ["kill", "term"], "inputs": 70_001, **dict.fromkeys(checks, n)} for n in (1, 2)]
+    return {"events": 70_000, "faults_a_seed": 12, "failed_seeds": [2], "seeds": seeds}
 
 
 def put(folder: Path, name: str, result: dict[str, Any]) -> None:

@@ -94,13 +94,22 @@ def test_drawing_again_changes_nothing(drawn: Path, tmp_path: Path) -> None:
 
 def test_what_was_not_run_says_so_in_its_place(tmp_path: Path) -> None:
     text = draw(tmp_path / "nothing", tmp_path / "page")
-    for target in ("chaos", "chaos-brokers", "chaos-selftest", "chaos-stock"):
+    for target in ("chaos", "chaos-route", "chaos-brokers", "chaos-selftest", "chaos-stock"):
         assert f"`make {target}` has left nothing" in text, target
     for target in ("bench-pipeline", "bench-latency", "bench-blast"):
         assert f"`make {target}` has left nothing" in text, target
     shown = pictures(text)
     assert len(shown) == 9
     assert all("not measured" in words(tmp_path / "page" / name) for name in shown)
+
+
+def test_seeds_of_routing_are_told_one_by_one_and_together(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    handmade.leave(left)
+    text = draw(left, tmp_path / "page")
+    assert "| 2 | kill, term | 12 | 70,001 | 2 | 2 | 2 | 2 | 2 |" in text
+    assert "| together |  | 24 | 140,002 | 3 | 3 | 3 | 3 | 3 |" in text
+    assert "Seeds that turned red: 2." in text
 
 
 def test_a_red_seed_and_a_peer_that_did_not_come_back_are_told(tmp_path: Path) -> None:
@@ -134,7 +143,7 @@ def test_of_two_results_the_later_is_kept(tmp_path: Path) -> None:
     left, kept = tmp_path / "left", tmp_path / "kept"
     later, earlier = {"began": "2026-02-01T00:00:00Z"}, {"began": "2025-02-01T00:00:00Z"}
     handmade.leave(left)
-    assert len(take_over(left, kept)) == 11
+    assert len(take_over(left, kept)) == 12
     assert take_over(left, kept) == []
     handmade.put(left, "chaos/seed-1", handmade.seed(1, accepted=77, **later))
     handmade.put(left, "chaos/seed-2", handmade.seed(2, accepted=88, **earlier))

@@ -12,10 +12,10 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.staging import replaced
 from tests.simulation.storms import STORMS
 
-SEEDS = 500
+SEEDS = 300
 FOUND_WITHIN = 400
 """Seeds after which a guard that was taken away must have been missed; most are within ten."""
-STORMY_SEEDS = 150
+STORMY_SEEDS = 100
 
 
 class Played(NamedTuple):
