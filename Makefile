@@ -19,6 +19,9 @@ demo: setup ## Start everything, send traffic through, show what happened; Ctrl-
 test: setup ## Run every test, the broker-level ones against a real broker
 	$(BIN)/python -m pytest
 
+simulate: setup ## Play the engine's logic under simulated faults: SEEDS=2000, or SEED=n alone
+	$(BIN)/python -m tests.simulation.run
+
 check: setup ## Lint, types, layers and the shape of the tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -126,6 +126,11 @@ class Servers:
         yield
         self.rig.apply_topics()
 
+    def compacted(self, topic: str) -> bool:
+        """Whether records have been taken out of a topic's log. Nothing else makes holes in it."""
+        appended = sum(self.rig.ends([topic]).values())
+        return sum(1 for _ in self.rig.read(topic)) < appended
+
     def behave(self, provider: str, *rules: dict[str, Any]) -> None:
         """Give a provider (* for all) these rules, ahead of its usual ones."""
         self.rig.behave(*({**USUAL, **rule} for rule in rules), USUAL, provider=provider)

@@ -1,15 +1,13 @@
 """Many processes, a broker and a provider in virtual time, under every fault there is: hundreds of seeds, each the same
-whenever it is played. `run.py` plays more, and one alone: `SEED=n python tests/simulation/run.py`.
+whenever it is played. `make simulate` plays more, and `make simulate SEED=n` one alone.
 """
 
-from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import pytest
 
-from tests.simulation.mutations import MUTATIONS, Mutation
-from tests.simulation.scenario import Scenario
-from tests.simulation.staging import replaced
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.play import CHANGES, Played, Players, play
 from tests.simulation.storms import STORMS
 
 SEEDS = 300
@@ -18,30 +16,24 @@ FOUND_WITHIN = 400
 STORMY_SEEDS = 100
 
 
-class Played(NamedTuple):
-    """All seeds: what was wrong, by seed, and what they have met."""
-
-    faults: dict[int, list[str]]
-    met: Counter[str]
+@pytest.fixture(scope="module")
+def players() -> Iterator[Players]:
+    """Processes that play."""
+    with Players() as players:
+        yield players
 
 
 @pytest.fixture(scope="module")
-def played() -> Played:
+def played(players: Players) -> list[Played]:
     """The seeds of this run."""
-    result = Played({}, Counter())
-    for seed in range(SEEDS):
-        scenario = Scenario(seed)
-        if faults := scenario.play():
-            result.faults[seed] = faults
-        result.met.update(scenario.met())
-    return result
+    return list(players.play(range(SEEDS)))
 
 
-def test_no_seed_loses_an_input_lets_a_repeat_through_or_ends_a_delivery_twice(played: Played) -> None:
-    assert played.faults == {}
+def test_no_seed_loses_an_input_lets_a_repeat_through_or_ends_a_delivery_twice(played: list[Played]) -> None:
+    assert {one.seed: one.faults for one in played if one.faults} == {}
 
 
-def test_the_seeds_meet_every_trouble_they_are_there_for(played: Played) -> None:
+def test_the_seeds_meet_every_trouble_they_are_there_for(played: list[Played]) -> None:
     troubles = {
         "routed",
         "duplicate same_request",
@@ -67,25 +59,21 @@ def test_the_seeds_meet_every_trouble_they_are_there_for(played: Played) -> None
         "a refused commit",
         "a call cut off",
     }
-    assert troubles - set(played.met) == set()
+    assert troubles - {trouble for one in played for trouble in one.met} == set()
 
 
-def test_a_seed_is_the_same_each_time_it_is_played() -> None:
-    def story(seed: int) -> tuple[int, list[str]]:
-        scenario = Scenario(seed)
-        scenario.play()
-        return scenario.clockwork.steps, scenario.story
-
-    assert [story(seed) for seed in range(12)] == [story(seed) for seed in range(12)]
+def test_a_seed_is_the_same_each_time_it_is_played(played: list[Played]) -> None:
+    again = [play(seed) for seed in range(12)]
+    assert again == played[:12]
+    assert all(one.story for one in again)
 
 
-@pytest.mark.parametrize("storm", STORMS, ids=lambda storm: storm.__name__.replace("_", " "))
-def test_a_storm_is_outlived(storm: Mutation) -> None:
-    with replaced(storm()):
-        assert [fault for seed in range(STORMY_SEEDS) for fault in Scenario(seed).play()] == []
+@pytest.mark.parametrize("storm", [storm.__name__ for storm in STORMS])
+def test_a_storm_is_outlived(storm: str, players: Players) -> None:
+    assert [fault for one in players.play(range(STORMY_SEEDS), storm) for fault in one.faults] == []
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__.replace("_", " "))
-def test_a_guard_that_is_taken_away_is_missed(mutation: Mutation) -> None:
-    with replaced(mutation()):
-        assert any(Scenario(seed).play() for seed in range(FOUND_WITHIN)), f"{mutation.__doc__} Nobody noticed."
+@pytest.mark.parametrize("mutation", [mutation.__name__ for mutation in MUTATIONS])
+def test_a_guard_that_is_taken_away_is_missed(mutation: str, players: Players) -> None:
+    found = any(one.faults for one in players.play(range(FOUND_WITHIN), mutation))
+    assert found, f"{CHANGES[mutation].__doc__} Nobody noticed."
