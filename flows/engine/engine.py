@@ -78,10 +78,10 @@ class Engine:
         lingering = {topic.name for topic in flow.writes if topic.lingers}
         lingering |= {self.tables.log_of[name] for name, table in self.tables.specs.items() if table.lingers}
         self.producer = FlowProducer(lines.of(flow.waits.linger_ms), lines.of(LINGER_MS), lingering)
-        lines.guards.append(self._be_no_ghost)
+        lines.guards.append(self._may_act)
         self.calls: Calls | None = None
         if flow.outside is not None:
-            self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._be_no_ghost)
+            self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._may_act)
         self.tenure = Tenure(
             flow,
             self.tables,
@@ -100,8 +100,8 @@ class Engine:
         self._inbox: Any = None
         app.agent(app.channel(maxsize=1_000_000), name=flow.name)(self._work)
 
-    def _be_no_ghost(self) -> None:
-        self.tenure.be_no_ghost()
+    def _may_act(self) -> bool:
+        return self.tenure.may_act()
 
     def _thread(self) -> Thread:
         return cast(BatchConsumer, self.app.consumer).thread

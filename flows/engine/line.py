@@ -32,8 +32,8 @@ _ANSWER_MS = 15_000
 _BACKOFF_S = 0.1
 _START_S = 10.0
 
-Guards = Sequence[Callable[[], None]]
-"""Asked before each request: they end a process that may write no more."""
+Guards = Sequence[Callable[[], bool]]
+"""Asked before each request, which waits until all agree; they end a process that may write no more."""
 
 
 class Courier:
@@ -188,8 +188,8 @@ class Line:
 
     async def send(self, node: int, loaded: Sequence[tuple[Queue, Batch]]) -> None:
         """Send batches to a broker, and see to what follows from its answer."""
-        for guard in self._guards:
-            guard()
+        while not all([guard() for guard in self._guards]):
+            await asyncio.sleep(_BACKOFF_S)
         under_way = {(queue.topic, queue.number): queue for queue, _ in loaded}
         request = ProduceRequest((queue.topic, queue.number, batch.data) for queue, batch in loaded)
         answers: list[Answer] = []

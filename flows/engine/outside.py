@@ -15,6 +15,7 @@ from flows.engine.partition import Partition
 from flows.engine.queued import Then
 from flows.engine.stop import die
 
+_LOOK_S = 0.05
 CUT_OFF_S = 10.0
 """How long a call that is cut off may take to end."""
 
@@ -45,14 +46,14 @@ class Calls:
         replicated: Tables,
         settled: Settled,
         done: Callable[[Partition, Span], None],
-        be_no_ghost: Callable[[], None],
+        may_act: Callable[[], bool],
     ) -> None:
         self._outside = outside
         self._replicated = replicated
         self._settle_s = waits.settle_s
         self._settled = settled
         self._done = done
-        self._be_no_ghost = be_no_ghost
+        self._may_act, self._door = may_act, asyncio.Lock()
         self._under_way: dict[asyncio.Task[object], tuple[_Announced, object]] = {}
         self._reserved = 0
         self._results: dict[int, list[tuple[_Announced, object]]] = {}
@@ -90,7 +91,6 @@ class Calls:
 
     def _announced(self, announced: _Announced) -> None:
         announced.durable = True
-        self._be_no_ghost()
         waiting = announced.part.announced
         while waiting and waiting[0].durable:
             self._start(waiting.popleft())
@@ -106,6 +106,9 @@ class Calls:
             task.add_done_callback(self._ended)
 
     async def _perform(self, work: object) -> object:
+        async with self._door:  # in their order
+            while not self._may_act():
+                await asyncio.sleep(_LOOK_S)
         return await self._outside.perform(work, self._replicated)
 
     def _ended(self, task: "asyncio.Task[object]") -> None:

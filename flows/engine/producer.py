@@ -25,7 +25,7 @@ class Lines:
     def __init__(self, brokers: str, client_id: str) -> None:
         self._brokers, self._client_id = brokers, client_id
         self._made: dict[float, Line] = {}
-        self.guards: list[Callable[[], None]] = []
+        self.guards: list[Callable[[], bool]] = []
         """Asked before each request: they end a process that may write no more."""
 
     def of(self, linger_ms: float) -> Line:

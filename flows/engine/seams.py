@@ -14,13 +14,16 @@ Consumer._drain_messages, wait_empty, commit     the engine reads, drains and co
 aiokafka Fetcher._fetch_task, ._subscriptions    it fetches nothing, and is never idle in the eyes of its group
 aiokafka Coordinator.check_errors,
   .fetch_committed_offsets                       errors that aiokafka parks are raised; committed offsets in one call
+aiokafka Coordinator._do_heartbeat               when the group last answered is known
 aiokafka _crecords.default_records.lz4_encode    level 1: its level 9 takes eight times as long and saves a tenth
 
 `tests/flows/engine/test_seams.py` holds one contract test for each.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
@@ -57,6 +60,8 @@ class Thread(driver.AIOKafkaConsumerThread):
     """aiokafka's consumer in its own thread and loop: a member of the group that beats, joins and commits."""
 
     abstract = False
+    heard_at = -math.inf
+    """Monotonic seconds since which the group surely counts on this member: it answered to a beat of that moment."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -68,6 +73,8 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         """Start the client, in the thread's own loop."""
         await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        coordinator._do_heartbeat = partial(self._beat, coordinator._do_heartbeat)
         self._membership = self.thread_loop.create_task(self._be_member())
         self._membership.add_done_callback(_ended)
 
@@ -84,6 +91,13 @@ class Thread(driver.AIOKafkaConsumerThread):
             while not fetcher._closed:
                 consumer._coordinator.check_errors()
                 await asyncio.sleep(_LOOK_S)
+
+    async def _beat(self, ask: Callable[[], Awaitable[bool]]) -> bool:
+        began = time.monotonic()
+        answered = await ask()
+        if answered:
+            self.heard_at = began
+        return answered
 
     async def ask_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the client's loop and wait for its result."""
@@ -155,6 +169,7 @@ class BatchConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Take over in the background: the group must not wait for a restore."""
+        self.thread.heard_at = time.monotonic()
         self.app.flow_control.resume()
         self.app.on_rebalance_return()
         await cast(Any, self.app).owner.take(set(assigned))

@@ -84,6 +84,18 @@ class Tenure:
         if still_s > self._flow.session_s - HEARTBEAT_S:
             die(f"{self._flow.name} stood still for {still_s:.1f} s: its partitions may have another owner")
 
+    def may_act(self) -> bool:
+        """Whether what is held is surely not another's: asked before every record that is sent and every call.
+
+        A group that does not answer may have given it away, where it is only the way there that is broken. What waits
+        goes on once it answers; if it has gone on without this member, `release` ends the process.
+        """
+        self.be_no_ghost()
+        return not (self.parts or self._letting_go.locked()) or self._unheard_s() <= self._flow.session_s - HEARTBEAT_S
+
+    def _unheard_s(self) -> float:
+        return time.monotonic() - self._thread().heard_at
+
     def holds(self, part: Partition) -> bool:
         """Whether `part` may have side effects now."""
         return self.parts.get((part.topic, part.number)) is part
@@ -184,6 +196,8 @@ class Tenure:
                 self._taking = None
             held, self.parts = list(self.parts.values()), {}
             if held:
+                if not self.may_act():
+                    die(f"the group of {self._flow.name} did not hear it for {self._unheard_s():.1f} s, and went on")
                 await self._let_go(held)
 
     async def end(self) -> None:

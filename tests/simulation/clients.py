@@ -21,6 +21,8 @@ from tests.simulation.weather import Weather
 
 LAST_GASP_S = 0.05
 """How long after a kill a request may still land; a restart takes longer."""
+CUT_ANSWER_S = 1.0
+"""How soon a request of a process that is cut off is given up."""
 
 
 class Message:
@@ -76,7 +78,8 @@ class Line(line.Line):
         """Raises Killed in the middle of an emission."""
         self._life.point()
         place = self._broker.place(topic, key, partition)
-        self._broker.may_write(place, self._life)
+        if not self._life.was_cut:  # it cannot know: what it queues must not go
+            self._broker.may_write(place, self._life)
         super().produce(topic, key, value, place[1], *more)
 
 
@@ -117,6 +120,9 @@ class Client:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if isinstance(request, ProduceRequest):
             assert {number % 2 for _, number, _ in request.parts} == {node}, "only a leader takes records"
+            if self._life.cut_at is not None:
+                self._clockwork.at(CUT_ANSWER_S, self._tell, self._life, future, None)
+                return await future
             for topic, number, _ in request.parts:
                 self._broker.may_write((topic, number), self._life)
             sent = next(self._sent)

@@ -61,6 +61,9 @@ class Life:
         self.name = name
         self.alive = self.moves = True
         self.stood_still = False
+        self.cut_at: float | None = None
+        """Since when nothing comes from it to the brokers."""
+        self.was_cut = False
         self.fuse = 0
         """Points until it is killed; 0 for never."""
         self.at_end: list[Callable[[], None]] = []
@@ -79,6 +82,10 @@ class Life:
         """As by SIGSTOP."""
         self.moves, self.stood_still = False, True
         self._clockwork.unlist(self)
+
+    def cut_off(self) -> None:
+        """It works on, and the brokers hear nothing of it."""
+        self.cut_at, self.was_cut = self._clockwork.now, True
 
     def go_on(self) -> None:
         """As by SIGCONT: what came due meanwhile is due now."""

@@ -119,6 +119,7 @@ class GroupConsumer:
         self._committing = asyncio.Lock()
         self.accepted: Callable[[], bool] = lambda: False
         """Whether the group takes a commit of this member."""
+        self.cut_off: Callable[[], bool] = lambda: False
 
     def assign(self, places: Iterable[Place]) -> None:
         """These partitions from now on."""
@@ -154,6 +155,8 @@ class GroupConsumer:
         """Commit. Raises CommitFailedError where the group refuses it, and a timeout that says nothing of it."""
         async with self._committing:
             await asyncio.sleep(self._weather.wire_s())
+            if self.cut_off():
+                raise RequestTimedOutError
             if not self.accepted() or self._weather.refuses():
                 raise CommitFailedError
             lost = self._weather.refuses()

@@ -5,6 +5,7 @@ within its session gets what it had, and nobody else notices.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -34,14 +35,21 @@ class ClientThread(Thread):
 
     def __init__(self, client: GroupConsumer, loop: Loop) -> None:
         self._twin, self.thread_loop = client, cast(Any, loop)
+        self.member: Member
 
     def begin(self, member: "Member") -> None:
         """What `on_start` does once the client is there, and joining the group; in the thread's loop."""
+        self.member = member
         self._membership = self.thread_loop.create_task(self._be_member())
         self.thread_loop.create_task(member.take_part())
 
     def _ensure_consumer(self) -> Any:
         return self._twin
+
+    @property
+    def heard_at(self) -> float:
+        """As if a beat were answered at every moment, unless none is."""
+        return self.member.heard_at()
 
 
 class Member:
@@ -53,6 +61,8 @@ class Member:
         self._group, self._main, self._engine = group, main, engine
         self._client = thread._ensure_consumer()
         self._client.accepted = lambda: group.accepts(self)
+        self._client.cut_off = lambda: life.cut_at is not None
+        self._heard_at = -math.inf
         self._assigned: asyncio.Future[set[Place]] | None = None
         self._rejoin = asyncio.Event()
 
@@ -67,6 +77,14 @@ class Member:
             await self._on_main(self._engine.take(Sorted(TP(*place) for place in places)))
             await self._rejoin.wait()
             await self._on_main(self._engine.release())
+
+    def heard_at(self) -> float:
+        """When the group last counted on it, as far as it knows."""
+        if self.life.cut_at is not None:
+            return min(self.life.cut_at, self._heard_at)
+        if self._group.knows(self):
+            self._heard_at = self._group.now
+        return self._heard_at
 
     async def _on_main(self, work: Any) -> None:
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._main))
@@ -133,6 +151,14 @@ class Group:
             return
         member.joined = True
         self._balance()
+
+    @property
+    def now(self) -> float:
+        return self._clockwork.now
+
+    def knows(self, member: Member) -> bool:
+        """Whether it answers a beat of this member as one of its own."""
+        return self._members.get(member.name) is member
 
     def accepts(self, member: Member) -> bool:
         """Whether a commit of this member counts."""

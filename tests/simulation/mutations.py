@@ -30,7 +30,13 @@ from tables.attempts import Attempt, judge
 from tables.attempts import Verdict as Judged
 from tables.dedup import unpack
 from tests.simulation.staging import Wanted
-from tests.simulation.storms import rows_take_long, the_wire_is_slow, workers_come_and_go, workers_stand_still
+from tests.simulation.storms import (
+    rows_take_long,
+    the_wire_is_slow,
+    workers_are_cut_off,
+    workers_come_and_go,
+    workers_stand_still,
+)
 
 Mutation = Callable[[], list[Wanted]]
 
@@ -97,7 +103,7 @@ def nobody_asks_whose_a_partition_is() -> list[Wanted]:
 
 def a_ghost_goes_on() -> list[Wanted]:
     """A process that stood still works what it has queued."""
-    return [(Tenure, "be_no_ghost", lambda self: None)]
+    return [(Tenure, "be_no_ghost", lambda self: None), (Tenure, "may_act", lambda self: True)]
 
 
 def a_ghost_sends_what_it_has_queued() -> list[Wanted]:
@@ -109,6 +115,16 @@ def a_ghost_sends_what_it_has_queued() -> list[Wanted]:
         await start(self)
 
     return [*workers_stand_still(), (Lines, "start", unguarded)]
+
+
+def who_is_not_heard_goes_on() -> list[Wanted]:
+    """What a worker has queued while its group gave its partitions away is sent once it is heard again."""
+
+    def ends_a_ghost(self: Tenure) -> bool:
+        self.be_no_ghost()
+        return True
+
+    return [*workers_are_cut_off(), (Tenure, "may_act", ends_a_ghost)]
 
 
 def what_a_broker_refuses_counts_as_written() -> list[Wanted]:
@@ -258,6 +274,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     nobody_asks_whose_a_partition_is,
     a_ghost_goes_on,
     a_ghost_sends_what_it_has_queued,
+    who_is_not_heard_goes_on,
     what_a_broker_refuses_counts_as_written,
     what_is_sent_again_is_numbered_again,
     rows_under_way_are_not_waited_for,

@@ -40,7 +40,7 @@ from tests.simulation.worker import Worker
 
 CASTS = {"route": 5, "path": 3, "all": 2}
 """What each worker hosts: routing; the waiting rooms and delivery by SMS too; the record flow too."""
-KINDS = {"fuse": 4, "kill": 1, "wipe": 1, "term": 1, "stall": 2, "scale": 1}
+KINDS = {"fuse": 4, "kill": 1, "wipe": 1, "term": 1, "stall": 2, "cut": 2, "scale": 1}
 FAULTS = (0, 1, 2, 4)
 """How many strike in one seed."""
 STALLS_S = (0.5, 4.0, 8.0, 12.0)
@@ -138,10 +138,13 @@ class Scenario:
         self.story.append(f"{self.clockwork.now:8.3f} {what}")
 
     def died(self, life: Life, why: str, error: BaseException | None) -> None:
-        """A process ended itself: only one that stood still may."""
+        """A process ended itself: only one that stood still, or was not heard, may."""
         self.tell(f"{life.name} dies: {why}")
         self.hurt = True
-        if not (life.stood_still and "stood still" in why):
+        asked = (life.stood_still and "stood still" in why) or (
+            life.was_cut and why.endswith(("and went on", "take what it wrote to them"))
+        )
+        if not asked:
             cause = f" ({type(error).__name__}: {error})" if error else ""
             self.faults.append(f"died: {life.name}, {why}{cause}")
 
@@ -185,7 +188,7 @@ class Scenario:
     def _hurt(self, kind: str, worker: Worker) -> None:
         draw = self.draw
         self.tell(f"{worker.name}: {kind}")
-        self.hurt = self.hurt or kind in ("fuse", "kill", "wipe", "stall")
+        self.hurt = self.hurt or kind in ("fuse", "kill", "wipe", "stall", "cut")
         match kind:
             case "fuse":
                 worker.light(int(2 ** (draw.random() * 10)))
@@ -195,6 +198,8 @@ class Scenario:
                 worker.terminate()
             case "stall":
                 worker.stand_still(draw.choice(STALLS_S))
+            case "cut":
+                worker.cut_off(draw.choice(STALLS_S))
             case "scale":
                 hired = self._hire()
                 hired.start()

@@ -43,4 +43,13 @@ def workers_stand_still() -> list[Wanted]:
     ]
 
 
-STORMS = (rows_take_long, the_wire_is_slow, workers_come_and_go, workers_stand_still)
+def workers_are_cut_off() -> list[Wanted]:
+    """Workers go on while the brokers hear nothing of them, and are heard again once others have their partitions."""
+    return [
+        (scenario, "KINDS", {"cut": 1}),
+        (scenario, "FAULTS", (6,)),
+        (scenario, "STALLS_S", (8.0, 12.0)),
+    ]
+
+
+STORMS = (rows_take_long, the_wire_is_slow, workers_are_cut_off, workers_come_and_go, workers_stand_still)

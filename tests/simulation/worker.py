@@ -199,6 +199,22 @@ class Worker:
             member.missed()
         self._clockwork.at(seconds, self._go_on, None, life, list(self.members))
 
+    def cut_off(self, seconds: float) -> None:
+        """Its way to the brokers is broken for so long; it works on."""
+        life = self.life
+        if life is None or not life.alive or life.cut_at is not None:
+            return
+        life.cut_off()
+        for member in self.members:
+            member.missed()
+        self._clockwork.at(seconds, self._heard_again, None, life, list(self.members))
+
+    def _heard_again(self, life: Life, members: Sequence[Member]) -> None:
+        life.cut_at = None
+        if life.alive:
+            for member in members:
+                member.back()
+
     def _go_on(self, life: Life, members: Sequence[Member]) -> None:
         life.go_on()
         if life.alive:

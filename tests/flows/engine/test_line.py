@@ -363,10 +363,11 @@ async def test_an_error_in_what_is_told_of_an_acknowledgement_ends_the_process(
 async def test_a_process_that_may_write_no_more_sends_nothing(kafka: str, topic: str, deaths: list[str]) -> None:
     stood_still, asked = asyncio.Event(), asyncio.Event()
 
-    def guard() -> None:
+    def guard() -> bool:
         if stood_still.is_set():
             asked.set()
             raise Dead
+        return True
 
     line = Line(kafka, LINGER_MS, "tests", [guard])
     await line.start()
@@ -379,6 +380,26 @@ async def test_a_process_that_may_write_no_more_sends_nothing(kafka: str, topic:
     await asyncio.sleep(0.1)
     await line.stop()
     assert values(kafka, topic) == {0: [b"1"]}
+
+
+async def test_while_a_group_does_not_answer_nothing_is_sent_and_then_all_of_it_once(kafka: str, topic: str) -> None:
+    heard, asked = [False], asyncio.Event()
+
+    def guard() -> bool:
+        asked.set()
+        return heard[0]
+
+    line = Line(kafka, LINGER_MS, "tests", [lambda: True, guard])
+    await line.start()
+    told = Told(line)
+    told.emit((topic, 0, b"1"))
+    await asyncio.wait_for(asked.wait(), 10)
+    told.emit((topic, 0, b"2"))
+    assert values(kafka, topic).get(0, []) == []
+    heard[0] = True
+    await told.wait()
+    await line.stop()
+    assert values(kafka, topic) == {0: [b"1", b"2"]}
 
 
 # -- beginning and end -------------------------------------------------------------------------------------------------

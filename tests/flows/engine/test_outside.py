@@ -30,8 +30,9 @@ class Stand:
         self.unwritten: list[Then] = []
         self.durable_at_once = True
         self.begun: list[object] = []
+        self.heard = True
         outside = Outside(window, self._perform, lambda work, started: (work, "cut" if started else "not begun"), None)  # type: ignore[arg-type]
-        self.calls = Calls(outside, WAITS, {}, self._settle, self._done, lambda: None)
+        self.calls = Calls(outside, WAITS, {}, self._settle, self._done, lambda: self.heard)
         self.done: list[Span] = []
         self.part = Partition("t", 0, 0)
 
@@ -68,6 +69,18 @@ class Stand:
 
 
 until = partial(watching.until, seconds=5.0)
+
+
+async def test_while_the_group_does_not_answer_no_call_begins_and_then_all_in_their_order() -> None:
+    stand = Stand()
+    stand.heard = False
+    stand.announce(0.01, 0.02)
+    await asyncio.sleep(0.12)
+    assert stand.begun == []
+    stand.heard = True
+    stand.announce(0.0, 0.03)
+    await until(lambda: len(stand.results) == 4)
+    assert stand.begun == [0.01, 0.02, 0.0, 0.03]
 
 
 async def test_a_span_is_done_when_the_last_of_its_calls_is_settled_durably() -> None:
@@ -203,7 +216,7 @@ async def perform(work, tables):
 
 async def main():
     flows.engine.outside.CUT_OFF_S = 0.1
-    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: None)
+    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True)
     part = Partition("t", 0, 0)
     calls.announce(part, part.frontier.begin(1, 0.0), [object()])[0]()
     await asyncio.sleep(0.01)
@@ -226,7 +239,7 @@ async def perform(work, tables):
     raise ValueError("a secret that no log may show")
 
 async def main():
-    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: None)
+    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True)
     part = Partition("t", 0, 0)
     calls.announce(part, part.frontier.begin(1, 0.0), [object()])[0]()
     await asyncio.sleep(5)

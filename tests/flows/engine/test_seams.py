@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,31 @@ async def test_the_fetcher_fetches_in_one_task_and_the_client_is_not_idle_within
 def test_the_coordinator_tells_parked_errors_and_committed_offsets_of_several_partitions() -> None:
     assert parameters(GroupCoordinator.check_errors) == ["self"]
     assert parameters(GroupCoordinator.fetch_committed_offsets) == ["self", "partitions"]
+
+
+def test_the_coordinator_beats_by_a_method_that_says_whether_the_group_answered_to_a_member_of_its_own() -> None:
+    assert parameters(GroupCoordinator._do_heartbeat) == ["self"]
+    assert "success = await self._do_heartbeat()" in inspect.getsource(GroupCoordinator._heartbeat_routine)
+    beats = inspect.getsource(GroupCoordinator._do_heartbeat)
+    kicked_out = beats.index("UnknownMemberIdError")
+    assert beats.count("return True") == 2
+    assert max(beats.index("return True"), beats.rindex("return True")) < kicked_out
+    assert "return False" in beats[kicked_out:]
+
+
+async def test_an_answered_beat_tells_since_when_the_group_counts_on_the_member(app: EngineApp) -> None:
+    thread, answers = app.consumer.thread, [True, False]  # type: ignore[attr-defined]
+
+    async def ask() -> bool:
+        await asyncio.sleep(0.05)
+        return answers.pop(0)
+
+    before = time.monotonic()
+    assert await thread._beat(ask)
+    heard_at = thread.heard_at
+    assert before <= heard_at < time.monotonic() - 0.04
+    assert not await thread._beat(ask)
+    assert thread.heard_at == heard_at
 
 
 def test_a_commit_that_was_overtaken_by_a_rebalance_raises_one_of_the_errors_we_try_again_after() -> None:
