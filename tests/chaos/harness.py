@@ -100,7 +100,7 @@ class Rig:
         self.settings = Settings.from_environment()
         self._means = roster.Means(self.settings)
         self.apply_topics()
-        self._admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
+        self._admin = self._new_admin()
         if addresses.s3:
             templates = Templates(self.settings)
             templates.make_bucket()
@@ -169,9 +169,16 @@ class Rig:
 
     def _offsets(self, topics: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
         wanted = {TopicPartition(topic, number): which for topic in topics for number in range(PARTITIONS)}
-        return {
-            (p.topic, p.partition): future.result(10).offset for p, future in self._admin.list_offsets(wanted).items()
-        }
+        found = self._admin.list_offsets(wanted)
+        try:
+            return {(place.topic, place.partition): future.result(10).offset for place, future in found.items()}
+        except KafkaException:
+            # To a broker that came back, a client may name the epoch that it had before for ever: the next one asks anew.
+            self._admin = self._new_admin()
+            raise
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
 
     def reads(self, flow: str) -> list[str]:
         """The topics of a flow's stages."""
