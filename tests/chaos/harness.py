@@ -173,7 +173,7 @@ class Rig:
         try:
             return {(place.topic, place.partition): future.result(10).offset for place, future in found.items()}
         except KafkaException:
-            # To a broker that came back, a client may name the epoch that it had before for ever: the next one asks anew.
+            # To a broker that came back, a client may name its epoch of before for ever: the next one asks anew.
             self._admin = self._new_admin()
             raise
 

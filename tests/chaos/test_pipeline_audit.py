@@ -202,6 +202,14 @@ def test_an_end_that_was_told_and_forgotten_in_a_crash_is_followed_by_unknown_an
         assert "ended_twice" in examine(with_rows(run), other).faults
 
 
+def test_what_was_held_may_return_without_having_been_told_where_a_crash_had_it_decided_anew() -> None:
+    run = a_run()
+    run.told.append(a_decision("duplicate", place=("returns.high", 0, 0), at_ms=int(T * 1000) + 2000))
+    run.ends[("returns.high", 0)] = 1
+    assert "returned_unasked" in examine(run).faults
+    assert "returned_unasked" not in examine(run, [Hurt(T + 1, "kill", "w1")]).faults
+
+
 def test_a_repeat_that_is_not_flagged_is_a_fault_even_after_a_kill() -> None:
     found = examine(an_otp_sent_again(flagged=False), [Hurt(T + 0.06, "kill", "high")])
     assert set(found.faults) == {"repeats_unexplained", "repeats_unflagged"}
