@@ -197,7 +197,8 @@ class Tenure:
             held, self.parts = list(self.parts.values()), {}
             if held:
                 if not self.may_act():
-                    die(f"the group of {self._flow.name} did not hear it for {self._unheard_s():.1f} s, and went on")
+                    unheard = f"{self._flow.name} was not heard by its group for {self._unheard_s():.1f} s"
+                    die(f"{unheard}: its partitions may have another owner")
                 await self._let_go(held)
 
     async def end(self) -> None:
