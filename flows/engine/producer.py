@@ -26,7 +26,7 @@ class Lines:
         self._brokers, self._client_id = brokers, client_id
         self._made: dict[float, Line] = {}
         self.guards: list[Callable[[], bool]] = []
-        """Asked before each request: they end a process that may write no more."""
+        """As `line.Guards`: each flow of the process has one."""
 
     def of(self, linger_ms: float) -> Line:
         """The line whose records linger that long."""

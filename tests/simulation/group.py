@@ -80,9 +80,7 @@ class Member:
 
     def heard_at(self) -> float:
         """When the group last counted on it, as far as it knows."""
-        if self.life.cut_at is not None:
-            return min(self.life.cut_at, self._heard_at)
-        if self._group.knows(self):
+        if self.life.cut_at is None and self._group.knows(self):
             self._heard_at = self._group.now
         return self._heard_at
 

@@ -141,9 +141,8 @@ class Scenario:
         """A process ended itself: only one that stood still, or was not heard, may."""
         self.tell(f"{life.name} dies: {why}")
         self.hurt = True
-        asked = (life.stood_still and "stood still" in why) or (
-            life.was_cut and why.endswith(("and went on", "take what it wrote to them"))
-        )
+        unheard = life.was_cut and ("was not heard" in why or "do not take what it wrote" in why)
+        asked = unheard or (life.stood_still and "stood still" in why)
         if not asked:
             cause = f" ({type(error).__name__}: {error})" if error else ""
             self.faults.append(f"died: {life.name}, {why}{cause}")

@@ -204,9 +204,10 @@ class Worker:
         life = self.life
         if life is None or not life.alive or life.cut_at is not None:
             return
-        life.cut_off()
         for member in self.members:
+            member.heard_at()
             member.missed()
+        life.cut_off()
         self._clockwork.at(seconds, self._heard_again, None, life, list(self.members))
 
     def _heard_again(self, life: Life, members: Sequence[Member]) -> None:
