@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 from faust.types import TP
 
@@ -81,8 +81,8 @@ class Tenure:
         would be done twice. Asked before every side effect, since work that was queued runs before the next beat.
         """
         still_s = time.monotonic() - self._beat_at
-        if still_s > self._flow.session_s - HEARTBEAT_S:
-            die(f"{self._flow.name} stood still for {still_s:.1f} s: its partitions may have another owner")
+        if still_s > self._surely_ours_s:
+            self._die_disowned(f"stood still for {still_s:.1f} s")
 
     def may_act(self) -> bool:
         """Whether what is held is surely not another's: asked before every record that is sent and every call.
@@ -91,10 +91,18 @@ class Tenure:
         goes on once it answers; if it has gone on without this member, `release` ends the process.
         """
         self.be_no_ghost()
-        return not (self.parts or self._letting_go.locked()) or self._unheard_s() <= self._flow.session_s - HEARTBEAT_S
+        return not (self.parts or self._letting_go.locked()) or self._unheard_s() <= self._surely_ours_s
 
     def _unheard_s(self) -> float:
         return time.monotonic() - self._thread().heard_at
+
+    @property
+    def _surely_ours_s(self) -> float:
+        """How long after a sign of life nobody else can have been given what is held."""
+        return self._flow.session_s - HEARTBEAT_S
+
+    def _die_disowned(self, why: str) -> NoReturn:
+        die(f"{self._flow.name} {why}: its partitions may have another owner")
 
     def holds(self, part: Partition) -> bool:
         """Whether `part` may have side effects now."""
@@ -197,8 +205,7 @@ class Tenure:
             held, self.parts = list(self.parts.values()), {}
             if held:
                 if not self.may_act():
-                    unheard = f"{self._flow.name} was not heard by its group for {self._unheard_s():.1f} s"
-                    die(f"{unheard}: its partitions may have another owner")
+                    self._die_disowned(f"was not heard by its group for {self._unheard_s():.1f} s")
                 await self._let_go(held)
 
     async def end(self) -> None:

@@ -100,7 +100,7 @@ class Rig:
         self.settings = Settings.from_environment()
         self._means = roster.Means(self.settings)
         self.apply_topics()
-        self._admin = self._new_admin()
+        self._admin = self.new_admin()
         if addresses.s3:
             templates = Templates(self.settings)
             templates.make_bucket()
@@ -174,10 +174,11 @@ class Rig:
             return {(place.topic, place.partition): future.result(10).offset for place, future in found.items()}
         except KafkaException:
             # To a broker that came back, a client may name its epoch of before for ever: the next one asks anew.
-            self._admin = self._new_admin()
+            self._admin = self.new_admin()
             raise
 
-    def _new_admin(self) -> AdminClient:
+    def new_admin(self) -> AdminClient:
+        """A client that knows nothing of the brokers yet."""
         return AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
 
     def reads(self, flow: str) -> list[str]:

@@ -60,11 +60,10 @@ class Scene:
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     def __enter__(self) -> Self:
-        self._exits = contextlib.ExitStack()
-        with self._exits:
-            self._exits.enter_context(self.servers)
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(self.servers)
             self._start()
-            self._exits = self._exits.pop_all()
+            self._exits = exits.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Self
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from harness import Rig, eventually, log
 from proxy import FAIR, Proxy
 from small_disk import small_disk
@@ -49,7 +49,7 @@ class Servers:
                 exits.enter_context(small_disk(self.disk))
             exits.enter_context(self.rig)
             self.dynamodb.to = int(self.rig.settings.dynamodb.rpartition(":")[2])
-            self.admin = AdminClient({"bootstrap.servers": self.rig.brokers, "log_level": 2})
+            self.admin = self.rig.new_admin()
             self.usual()
             if self._proxied:
                 self.kafka.to = self.rig.stack.aside

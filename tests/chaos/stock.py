@@ -12,7 +12,7 @@ import sys
 import time
 
 from audit import Audit, examples
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 from harness import PARTITIONS, Rig, log
 from hurts import Hurt
 from ledgers import CHANNELS
@@ -33,7 +33,7 @@ def run(seed: int, seconds: int, rate: int, kills: int) -> Audit:
     with Rig(("kafka", "sandbox")) as rig:
         rig.behave({"latency_ms": CALL_MS})
         made = [NewTopic(f"stock.{channel}", PARTITIONS, 1) for channel in CHANNELS]
-        admin = AdminClient({"bootstrap.servers": rig.brokers})
+        admin = rig.new_admin()
         for future in admin.create_topics(made).values():
             future.result()
         workers = [rig.worker(f"stock-{name}", "worker", script="stock_faust.py") for name in "ab"]

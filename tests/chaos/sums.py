@@ -85,6 +85,7 @@ def _stage_failed(case: Case, told: Told) -> bool:
 
 
 def _after_a_crash(case: Case, told: Told) -> bool:
+    """Whether a fault struck between the acceptance of a notification and what was told of it."""
     return case.hurts.on(told.accepted_ms / 1000, told.at_ms / 1000) is not None
 
 

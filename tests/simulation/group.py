@@ -160,7 +160,7 @@ class Group:
 
     def accepts(self, member: Member) -> bool:
         """Whether a commit of this member counts."""
-        return self._members.get(member.name) is member and member.generation == self._generation
+        return self.knows(member) and member.generation == self._generation
 
     def missed(self, member: Member) -> None:
         """Its heartbeats have stopped: unless it comes back, its session runs out."""
@@ -171,12 +171,12 @@ class Group:
         """It ends in order. A static one says nothing, and is missed like any other."""
         if self._static:
             self.missed(member)
-        elif self._members.get(member.name) is member:
+        elif self.knows(member):
             del self._members[member.name]
             self._balance()
 
     def _expire(self, member: Member, silent_at: float) -> None:
-        if self._members.get(member.name) is member and member.silent_at == silent_at:
+        if self.knows(member) and member.silent_at == silent_at:
             del self._members[member.name]
             self._given.pop(member.name, None)
             self._balance()
@@ -205,7 +205,7 @@ class Group:
     def back(self, member: Member) -> None:
         """It goes on after a standstill; if its place is lost, its next heartbeat says so."""
         member.silent_at = None
-        if self._members.get(member.name) is not member or not self._stable:
+        if not self.knows(member) or not self._stable:
             self._heartbeat(member)
 
     def _give(self, member: Member) -> None:

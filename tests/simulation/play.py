@@ -15,6 +15,8 @@ from tests.simulation.storms import STORMS
 
 CHANGES = {change.__name__: change for change in (*MUTATIONS, *STORMS)}
 """What a seed may be played under: a guard that is taken away, or a storm."""
+_AT_ONCE = 4
+"""Seeds that each process is given before any is looked at: few, as a fault is most often found at once."""
 
 
 class Played(NamedTuple):
@@ -55,7 +57,3 @@ class Players:
         step = _AT_ONCE * self._count
         for start in range(0, len(seeds), step):
             yield from self._pool.imap(partial(play, change=change), seeds[start : start + step])
-
-
-_AT_ONCE = 4
-"""Seeds that each process is given before any is looked at: few, as a fault is most often found at once."""

@@ -30,7 +30,8 @@ def main() -> int:
         played = play(int(alone), change)
         sys.stdout.write("\n".join([*played.story, *(f"  {fault}" for fault in played.faults)]) + "\n")
         return 1 if played.faults else 0
-    return _many(range(option("FROM", 0), option("FROM", 0) + option("SEEDS", 2000)), change)
+    first = option("FROM", 0)
+    return _many(range(first, first + option("SEEDS", 2000)), change)
 
 
 def _many(seeds: range, change: str) -> int:
