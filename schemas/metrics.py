@@ -53,6 +53,12 @@ PRODUCED = Metric("engine_produced_total", Kind.COUNTER, "Records produced by a 
 CULPRITS = Metric("engine_culprits_total", Kind.COUNTER, "Records buried because a stage raised on them", ("flow",))
 LAG = Metric("engine_lag_records", Kind.GAUGE, "Records between the log's end and the frontier", ("flow", "topic"))
 FRONTIER_AGE = Metric("engine_frontier_age_seconds", Kind.GAUGE, "Age of the oldest batch that is not done", ("flow",))
+UNHEARD = Metric(
+    "engine_group_unheard_seconds",
+    Kind.GAUGE,
+    "Since its group last answered a flow that holds partitions; before the session ends, calls and records wait",
+    ("flow",),
+)
 TABLE_ENTRIES = Metric("engine_table_entries", Kind.GAUGE, "Estimated entries of a table", ("flow", "table"))
 RESTORED = Metric("engine_restored_entries_total", Kind.COUNTER, "Entries restored from a changelog", ("flow", "table"))
 RESTORE_LEFT = Metric(

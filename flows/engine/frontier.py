@@ -40,8 +40,3 @@ class Frontier:
     def waiting_since(self) -> float | None:
         """When the oldest span that is not done began, or None."""
         return self._spans[0].since if self._spans else None
-
-    @property
-    def open(self) -> bool:
-        """Whether anything is under way."""
-        return bool(self._spans)

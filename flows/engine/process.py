@@ -146,18 +146,22 @@ class Process:
     async def _end(self) -> None:
         log.info("process_stopping")
         await asyncio.gather(*(engine.tenure.end() for engine in self.engines))
-        for engine in self.engines:
-            try:
-                await asyncio.wait_for(engine.app.stop(), 5.0)
-            except TimeoutError:
-                log.warning("app_stop_slow", extra={"flow": engine.flow.name})
-            if engine.flow.outside is not None and engine.flow.outside.stop is not None:
-                await engine.flow.outside.stop()
-            await engine.tenure.close()
+        await asyncio.gather(*map(_leave, self.engines))
         self._readers.stop()
         await self._lines.stop()
         for table in self.replicated.values():
             await asyncio.get_running_loop().run_in_executor(self._pool, table.stop)
+
+
+async def _leave(engine: Engine) -> None:
+    """Leave the group, and close what the flow had open."""
+    try:
+        await asyncio.wait_for(engine.app.stop(), 5.0)
+    except TimeoutError:
+        log.warning("app_stop_slow", extra={"flow": engine.flow.name})
+    if engine.flow.outside is not None and engine.flow.outside.stop is not None:
+        await engine.flow.outside.stop()
+    await engine.tenure.close()
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

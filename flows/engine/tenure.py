@@ -68,11 +68,19 @@ class Tenure:
         self._ending = False
         self._beat_at = math.inf
         """Monotonic seconds of the last beat. Before the first nothing can have been taken."""
+        self._held_up = False
 
     def beat(self) -> None:
-        """The loop is alive: called twice a second."""
-        self.be_no_ghost()
+        """The loop is alive: called twice a second. Also tells of a group that does not answer."""
+        held_up = not self.may_act()
         self._beat_at = time.monotonic()
+        unheard_s = self._unheard_s() if self.parts else 0.0
+        self._meters.set(metrics.UNHEARD, (self._flow.name,), unheard_s)
+        if held_up and not self._held_up:
+            log.warning("group_silent", extra={"flow": self._flow.name, "seconds": round(unheard_s, 1)})
+        elif self._held_up and not held_up:
+            log.info("group_answers", extra={"flow": self._flow.name})
+        self._held_up = held_up
 
     def be_no_ghost(self) -> None:
         """End a process that stood still (SIGSTOP, a frozen machine) for longer than its group waits for it.
@@ -217,12 +225,8 @@ class Tenure:
         for part in held:
             part.closing = True
         self._reader.leave((part.topic, part.number) for part in held)
-        deadline = time.monotonic() + self._flow.waits.drain_s
         if self._calls is not None:
-            await self._calls.drain(deadline)
-        deadline = max(deadline, time.monotonic() + 1.0)
-        while any(part.frontier.open for part in held) and time.monotonic() < deadline:
-            await asyncio.sleep(_LOOK_S)
+            await self._calls.drain(time.monotonic() + self._flow.waits.drain_s)
         await self._nothing_unwritten()
         for part in held:
             part.lost = True

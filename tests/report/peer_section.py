@@ -5,7 +5,7 @@ from typing import Any
 from tests.report import peer_pictures
 from tests.report.gallery import Gallery
 from tests.report.markdown import spread, table
-from tests.report.peer_pictures import title_of
+from tests.report.peer_pictures import tells, title_of
 from tests.report.results import Result, Results
 
 PEERS, KILLS, STEADY = "make bench-peers PEERS=all", "make bench-kills", "make bench-steady"
@@ -54,7 +54,8 @@ def _backlog(found: Result | None, gallery: Gallery) -> list[str]:
     peers: dict[str, list[Result]] = found["peers"]
     height = 1.3 + 0.36 * len(peers)
     rows = [
-        (title_of(name), *(spread(run[field] for run in runs) for field in _COLUMNS)) for name, runs in peers.items()
+        (title_of(name), *(spread(run[field] for run in runs if tells(name, field)) for field in _COLUMNS))
+        for name, runs in peers.items()
     ]
     return [
         "### On a backlog",

@@ -1,5 +1,6 @@
 """What a worker does when it is killed, stopped, fed what it cannot take, or loses its broker or its state."""
 
+import re
 import shutil
 import time
 from collections import Counter
@@ -254,7 +255,7 @@ def own_stack(tmp_path: Path) -> Iterator[Stack]:
         yield stack
 
 
-def test_a_broker_that_is_killed_and_comes_back_costs_nothing(
+def test_a_broker_that_is_killed_and_comes_back_costs_nothing_and_is_told_of(
     own_stack: Stack, tmp_path: Path, nursery: Nursery
 ) -> None:
     toy = Toy(own_stack.addresses.kafka, tmp_path, nursery)
@@ -263,10 +264,13 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing(
     amid(toy)
     own_stack.kill("kafka")
     wanted += toy.stream(1_000)
+    eventually(lambda: worker.events("group_silent"), 15)
+    assert re.search(r"^engine_group_unheard_seconds\{.*\} [3-9]", worker.page("/metrics"), re.MULTILINE)
     own_stack.revive("kafka")
     toy.flush()
     eventually(lambda: toy.tallies() == wanted, 40)
     assert set(toy.ids()) == set(range(3_000))
     assert worker.child.alive(), worker.child.obituary()
+    assert worker.events("group_answers")
     eventually(lambda: toy.committed() == toy.ends(), 15)
     toy.close()

@@ -6,16 +6,16 @@ from flows.engine.frontier import Frontier
 
 def test_a_new_frontier_stands_at_its_start_with_nothing_under_way() -> None:
     frontier = Frontier(7)
-    assert (frontier.position, frontier.committed, frontier.open, frontier.waiting_since()) == (7, 7, False, None)
+    assert (frontier.position, frontier.committed, frontier.waiting_since()) == (7, 7, None)
 
 
 def test_a_span_that_is_done_behind_an_open_one_waits_for_it() -> None:
     frontier = Frontier(0)
     first, second = frontier.begin(10, 1.0), frontier.begin(25, 2.0)
     frontier.finish(second)
-    assert (frontier.position, frontier.open) == (0, True)
+    assert (frontier.position, frontier.waiting_since()) == (0, 1.0)
     frontier.finish(first)
-    assert (frontier.position, frontier.open) == (25, False)
+    assert (frontier.position, frontier.waiting_since()) == (25, None)
 
 
 def test_the_oldest_open_span_tells_since_when_the_frontier_waits() -> None:
@@ -39,4 +39,4 @@ def test_what_may_be_committed_is_the_contiguous_prefix_of_what_is_done_whatever
         done.add(place)
         prefix = next((index for index in range(len(spans)) if index not in done), len(spans))
         assert frontier.position == ([100, *ends][prefix])
-        assert frontier.open == (prefix < len(spans))
+        assert (frontier.waiting_since() is None) == (prefix == len(spans))

@@ -1,0 +1,81 @@
+"""Between a line and a real broker: a wire that holds, loses and makes up answers, and who is told of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.errors import KafkaConnectionError
+
+from flows.engine.line import Line
+from flows.engine.produce_request import Answer, ProduceRequest
+from flows.engine.queued import Emission
+from tests.watching import until
+
+Send = Callable[[ProduceRequest], Awaitable[list[Answer]]]
+Trick = Callable[[ProduceRequest, Send], Awaitable[list[Answer]]]
+
+
+class Wire:
+    """Between a line and the broker: what was sent, and what becomes of it."""
+
+    def __init__(self, line: Line) -> None:
+        self.sent: list[ProduceRequest] = []
+        self.tricks: list[Trick] = []
+        """One for each of the next requests; without one it goes through."""
+        self.client: Any = line._client
+        self._send = self.client.send
+        self.client.send = self.send
+
+    async def send(self, node: int, request: ProduceRequest) -> list[Answer]:
+        async def through(parts: ProduceRequest) -> list[Answer]:
+            answers: list[Answer] = await self._send(node, parts)
+            return answers
+
+        self.sent.append(request)
+        return await (self.tricks.pop(0)(request, through) if self.tricks else through(request))
+
+
+async def lose_the_answer(request: ProduceRequest, send: Send) -> list[Answer]:
+    await send(request)
+    raise KafkaConnectionError
+
+
+async def lose_the_request(request: ProduceRequest, send: Send) -> list[Answer]:
+    raise KafkaConnectionError
+
+
+def answer(code: int, only: int | None = None) -> Trick:
+    """The broker takes nothing and says why; with `only`, of that partition."""
+
+    async def refuse(request: ProduceRequest, send: Send) -> list[Answer]:
+        refused = [part for part in request.parts if only in (None, part[1])]
+        others = [part for part in request.parts if part not in refused]
+        found = await send(ProduceRequest(others)) if others else []
+        return [*found, *(Answer(topic, partition, code, -1) for topic, partition, _ in refused)]
+
+    return refuse
+
+
+class Told:
+    """Emissions, and what was told of them."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.done: list[int] = []
+        self.logged: list[tuple[str, int, int]] = []
+        self._count = 0
+
+    def emit(self, *records: tuple[str, int, bytes | None], logged: bool = False) -> None:
+        number, self._count = self._count, self._count + 1
+        now = asyncio.get_running_loop().time()
+        emission = Emission(1, now, 1_790_000_000_000, lambda: self.done.append(number), self._log)
+        for topic, partition, value in records:
+            self.line.produce(topic, None, value, partition, None, emission, logged)
+        emission.less()
+
+    def _log(self, topic: str, partition: int, offset: int) -> None:
+        self.logged.append((topic, partition, offset))
+
+    async def wait(self) -> None:
+        """Until all emissions are done."""
+        await until(lambda: len(self.done) == self._count)
