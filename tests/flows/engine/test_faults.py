@@ -152,6 +152,15 @@ def test_calls_under_way_are_cut_off_when_the_drain_is_over_and_their_results_ar
     assert toy.committed()[0] == 3
 
 
+def test_calls_that_are_not_begun_any_more_and_leave_no_result_do_not_hold_the_end_up(toy: Toy) -> None:
+    worker = toy.start()
+    toy.ask(*[{"do": "call", "s": 0.05, "forget": True}] * 4_000)
+    eventually(lambda: len(toy.calls()) > 200)
+    began = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - began < 1.5
+
+
 def test_a_kill_leaves_no_more_calls_unknown_than_the_window(toy: Toy) -> None:
     toy.ask(*[{"do": "call", "s": 0.05}] * 400, partition=0)
     worker = toy.start(TOY_WINDOW="16")

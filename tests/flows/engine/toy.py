@@ -127,8 +127,8 @@ class Work:
         return {"id": work["id"], "called": "ended"}
 
     def abandon(self, work: Any, started: bool) -> object:
-        """A call that was cut off or never begun."""
-        return {"id": work["id"], "called": "cut" if started else "not begun"}
+        """A call that was cut off or never begun; nothing where it is to be forgotten."""
+        return None if work.get("forget") else {"id": work["id"], "called": "cut" if started else "not begun"}
 
     def settle(self, results: Sequence[Any], tables: Tables, outbox: Outbox) -> None:
         """Results of calls."""
