@@ -32,7 +32,11 @@ TABLES = (attempts.TABLE, suppressions.TABLE)
 
 
 def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, ring: KeyRing, window: int) -> Flow:
-    """The delivery flow of one channel on one lane. `window` is the most calls under way at a time."""
+    """The delivery flow of one channel on one lane.
+
+    `window` is the most calls announced whose results are not durable: so many a kill can leave unknown. How many the
+    provider takes at a time is its own affair, kept by the transport.
+    """
     work = Deliver(lane, provider, templates, ring, now_ms)
     transport = Transport([provider])
 
@@ -50,7 +54,7 @@ def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, rin
         bury=bury,
         tables=TABLES,
         outside=Outside(
-            window=min(window, provider.window),
+            window=window,
             perform=cast(Any, caller(provider, transport.send, now_ms)),
             abandon=cast(Any, abandon),
             settle=cast(Any, settle(lane, now_ms, random.random)),
