@@ -15,6 +15,8 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from deploy.local.children import Nursery
 from deploy.local.stack import Stack
 from flows.clock import now_ms
+from flows.engine.flow import WAITS
+from schemas.vocabulary import Lane
 from tests.conftest import LIB
 from tests.flows.engine.conftest import Toy, eventually
 
@@ -158,7 +160,7 @@ def test_calls_that_are_not_begun_any_more_and_leave_no_result_do_not_hold_the_e
     eventually(lambda: len(toy.calls()) > 200)
     began = time.monotonic()
     assert worker.stop() == 0
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < WAITS[Lane.HIGH].drain_s
 
 
 def test_a_kill_leaves_no_more_calls_unknown_than_the_window(toy: Toy) -> None:
@@ -274,7 +276,7 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_and_is_told_of(
     own_stack.kill("kafka")
     wanted += toy.stream(1_000)
     eventually(lambda: worker.events("group_silent"), 15)
-    assert re.search(r"^engine_group_unheard_seconds\{.*\} [3-9]", worker.page("/metrics"), re.MULTILINE)
+    assert re.search(r"^engine_group_unheard_seconds\{.*\} [1-9]", worker.page("/metrics"), re.MULTILINE)
     own_stack.revive("kafka")
     toy.flush()
     eventually(lambda: toy.tallies() == wanted, 40)
