@@ -169,13 +169,16 @@ class Rig:
 
     def _offsets(self, topics: Iterable[str], which: OffsetSpec) -> dict[tuple[str, int], int]:
         wanted = {TopicPartition(topic, number): which for topic in topics for number in range(PARTITIONS)}
-        found = self._admin.list_offsets(wanted)
         try:
-            return {(place.topic, place.partition): future.result(10).offset for place, future in found.items()}
+            return self._asked(wanted)
         except KafkaException:
-            # To a broker that came back, a client may name its epoch of before for ever: the next one asks anew.
+            # To a broker that came back, a client may name its epoch of before for ever: one that is new does not.
             self._admin = self.new_admin()
-            raise
+            return self._asked(wanted)
+
+    def _asked(self, wanted: dict[TopicPartition, OffsetSpec]) -> dict[tuple[str, int], int]:
+        found = self._admin.list_offsets(wanted)
+        return {(place.topic, place.partition): future.result(10).offset for place, future in found.items()}
 
     def new_admin(self) -> AdminClient:
         """A client that knows nothing of the brokers yet."""

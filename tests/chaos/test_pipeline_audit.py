@@ -174,6 +174,15 @@ def test_an_end_without_a_call_is_right_where_the_user_opted_out_meanwhile() -> 
     assert examine(with_rows(run)).faults == {}
 
 
+def test_an_opt_out_told_of_by_a_clock_that_is_behind_may_have_come_whenever_it_did() -> None:
+    run = a_run()
+    an_hour_ago = int(T * 1000) - 3_600_000
+    run.calls, run.told[1] = [], a_move("suppressed", reason="opted_out", at_ms=an_hour_ago)
+    assert set(examine(with_rows(run)).faults) == {"ended_without_cause"}
+    run.accepted.append(a_preference(2, at=T + 30, opt_outs=[{"channel": "sms", "category": "login"}]))
+    assert examine(with_rows(run)).faults == {}
+
+
 def test_an_otp_whose_provider_broke_off_may_go_once_more() -> None:
     found = examine(an_otp_sent_again(answer="accept_then_reset"))
     assert found.faults == {}
