@@ -106,11 +106,14 @@ def admit(
 
 
 def _given(asked: Notification) -> bytes:
-    """The params of a producer's record."""
+    """The params of a producer's record, as they are passed on: which may take more room than as they came (1e15)."""
     engines_own = asked.sealed_params is not None or asked.due_ms is not None or asked.accepted_ms is not None
     if engines_own or asked.tries or asked.round != 1:
         raise Malformed(Reason.INVALID, "has fields that only the engine writes")
-    return canonical(asked.params)
+    params = canonical(asked.params)
+    if len(params) > MAX_INPUT_BYTES:
+        raise Malformed(Reason.TOO_LARGE, f"params of {len(params)} bytes once written out, at most {MAX_INPUT_BYTES}")
+    return params
 
 
 def _opened(asked: Notification, id_: str, ring: KeyRing) -> bytes:

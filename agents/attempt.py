@@ -7,7 +7,7 @@ from agents.provider import Kind, Message, Result
 from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
-from schemas.keys import address_suppression, delivery_key
+from schemas.keys import address_suppression, at, delivery_key
 from schemas.records import DeadLetter, Delivery, Status, Suppression, Tried, encode
 from schemas.vocabulary import Lane, Reason, Step
 from tables.attempts import Attempt, State, pack
@@ -35,14 +35,14 @@ class Outcome:
     stopped: Reason = Reason.NONE
 
 
-def key_of(delivery: Delivery) -> bytes:
-    """The table key of a delivery.
+def key_of(delivery: Delivery, partition: int) -> bytes:
+    """The table key of a delivery whose record lies in `partition`.
 
     Where a channel reaches one address of a user, that address is no part of it: when a decision is replayed after the
     user has moved, its delivery to the new address is the same one, and not made again.
     """
     address = delivery.address_hash if CHANNELS[delivery.channel].every else ""
-    return delivery_key(delivery.notification_id, delivery.channel, address)
+    return at(partition, delivery_key(delivery.notification_id, delivery.channel, address))
 
 
 def attempt_of(delivery: Delivery, record: Input, provider: str, now_ms: int) -> Attempt:
@@ -147,7 +147,7 @@ def end(
     """A delivery ends: its attempt says so, and what follows is written."""
     step, reason = as_known(attempt, step, reason)
     attempt.state, attempt.step, attempt.reason = State.ENDED, step.value, reason
-    tables["attempts"][key_of(delivery)] = pack(attempt)
+    tables["attempts"][key_of(delivery, attempt.partition)] = pack(attempt)
     outbox.count(metrics.ENDS, lane, delivery.channel, step.value, reason)
     follow(outbox, lane, delivery, attempt, now_ms)
 
@@ -171,7 +171,7 @@ def retry(
 ) -> None:
     """A delivery is tried again at `due_ms`."""
     attempt.state, attempt.step, attempt.reason, attempt.due_ms = State.RETRYABLE, Step.RETRYING.value, reason, due_ms
-    tables["attempts"][key_of(delivery)] = pack(attempt)
+    tables["attempts"][key_of(delivery, attempt.partition)] = pack(attempt)
     follow(outbox, lane, delivery, attempt, now_ms)
 
 

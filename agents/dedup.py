@@ -6,6 +6,7 @@ from agents.bury import bury
 from agents.intake import Intake, decide, origin
 from agents.stage import Input, Outbox, Tables
 from schemas import topics
+from schemas.keys import at
 from schemas.records import Notification, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
@@ -28,7 +29,7 @@ def dedup(
 
     def agent(items: Sequence[Intake], tables: Tables, outbox: Outbox) -> list[Intake]:
         now, entries = clock(), tables["dedup"]
-        keys = [item.id.encode() for item in items]
+        keys = [at(item.record.partition, item.id.encode()) for item in items]
         entries.load(keys)
         passed = []
         for item, key in zip(items, keys, strict=True):

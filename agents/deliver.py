@@ -59,7 +59,7 @@ class Deliver:
         """Announce what may go; end, drop or send on what may not."""
         now = self._clock()
         attempts, found = tables["attempts"], [(record, _read(record)) for record in batch]
-        keys = [key_of(delivery) if not isinstance(delivery, str) else b"" for _, delivery in found]
+        keys = [key_of(it, record.partition) if not isinstance(it, str) else b"" for record, it in found]
         attempts.load([key for key in keys if key])
         for index, (record, delivery) in enumerate(found):
             if isinstance(delivery, str):
@@ -122,7 +122,7 @@ class Deliver:
             reason = error.reason if isinstance(error, Malformed) else Reason.UNREADABLE
             end(tables, outbox, self._lane, delivery, attempt, Step.DEAD, reason, now)
             return
-        tables["attempts"][key_of(delivery)] = pack(attempt)
+        tables["attempts"][key_of(delivery, record.partition)] = pack(attempt)
         outbox.call(Work(delivery, record.topic, record.partition, record.offset, message, now))
 
     def _message(self, delivery: Delivery, template: Template, now: int) -> Message:

@@ -2,7 +2,7 @@
 
 from agents.stage import Input, Outbox, position
 from schemas import metrics, topics
-from schemas.keys import user_key
+from schemas.keys import at, user_key
 from schemas.records import Notification, Status, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
@@ -18,7 +18,7 @@ class Intake:
     """A valid notification, in its partition and in time, not yet decided.
 
     `params` is the JSON of the request's params, its keys in order; `channels` limits a replay to the bits decided
-    before (None: fresh); `entry` is the user's preference.
+    before (None: fresh); `key` is the table key of the user's preference and `entry` what stands there.
     """
 
     __slots__ = (
@@ -40,7 +40,7 @@ class Intake:
         self.record = record
         self.notification = notification
         self.id = id_
-        self.key = user_key(notification.tenant, notification.user_id)
+        self.key = at(record.partition, user_key(notification.tenant, notification.user_id))
         self.params = params
         self.appended_ms = appended_ms
         self.deadline_ms = deadline_ms

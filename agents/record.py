@@ -10,7 +10,7 @@ import msgspec
 
 from agents.stage import Input, Outbox, Tables
 from schemas.errors import Malformed
-from schemas.keys import user_key
+from schemas.keys import at, user_key
 from schemas.records import Preference, Status
 from schemas.vocabulary import RANK
 from tables.preferences import read
@@ -42,11 +42,14 @@ def record(clock: Callable[[], int]) -> Callable[[Sequence[Input], Tables, Outbo
 
     def stage(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
         now, progress = clock(), tables["progress"]
-        statuses = [status for found in batch if (status := _read(found)) is not None and status.notification_id]
-        progress.load([status.notification_id.encode() for status in statuses])
+        statuses = [
+            (at(found.partition, status.notification_id.encode()), status)
+            for found in batch
+            if (status := _read(found)) is not None and status.notification_id
+        ]
+        progress.load([key for key, _ in statuses])
         changed: dict[bytes, Write] = {}
-        for status in statuses:
-            key = status.notification_id.encode()
+        for key, status in statuses:
             entry = progress.get(key)
             before = unpack(entry) if entry is not None else None
             row = fold(before, status)

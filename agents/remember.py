@@ -10,7 +10,7 @@ from agents.bury import post
 from agents.stage import Input, Outbox, Tables, position
 from schemas import topics
 from schemas.errors import Malformed
-from schemas.keys import SEPARATOR, opt_out_suppression, partition_of
+from schemas.keys import SEPARATOR, at, opt_out_suppression, partition_of
 from schemas.records import Preference, Suppression, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Reason
@@ -33,22 +33,22 @@ def remember(
         now, entries = clock(), tables["preferences"]
         found = [(record, _read(record, partitions, now, ring, outbox if tell else None)) for record in batch]
         entries.load(_keys(found))
-        outdone: dict[bytes, None] = {}
+        outdone: dict[tuple[int, bytes], None] = {}
         for record, said in found:
-            holds = said is not None and said.at_home and _take(said, entries, ring)
+            holds = said is not None and said.at_home and _take(said, record.partition, entries, ring)
             if record.key and _SEPARATOR in record.key:
-                outdone[record.key] = None
+                outdone[record.partition, record.key] = None
             if said is None:
                 continue
             if holds:
-                outdone.pop(said.key, None)
+                outdone.pop((record.partition, said.key), None)
             if tell and not said.canonical:
                 _bring_home(record, said, holds or not said.at_home, partitions, ring, outbox)
             elif tell and holds and now - record.timestamp <= SUPPRESS_FOR_MS:
                 _suppress(said.preference, record.timestamp, outbox)
         if tell:
-            for key in outdone:
-                _hold(key, entries, partitions, outbox)
+            for partition, key in outdone:
+                _hold(key, entries.get(at(partition, key)), partitions, outbox)
 
     return stage
 
@@ -69,16 +69,17 @@ def _keys(found: Sequence[tuple[Input, Told | None]]) -> Iterator[bytes]:
     """The entries that records are about, and those whose canonical records they lie upon."""
     for record, said in found:
         if said is not None and said.at_home:
-            yield said.key
+            yield at(record.partition, said.key)
         if record.key and _SEPARATOR in record.key:
-            yield record.key
+            yield at(record.partition, record.key)
 
 
-def _take(said: Told, entries: Entries, ring: KeyRing) -> bool:
+def _take(said: Told, partition: int, entries: Entries, ring: KeyRing) -> bool:
     """Make a record the entry of its user, unless a greater one stands. Whether it holds."""
-    if not outranks(said, entries.get(said.key)):
+    key = at(partition, said.key)
+    if not outranks(said, entries.get(key)):
         return False
-    entries[said.key] = pack(entry_of(said.preference, ring))
+    entries[key] = pack(entry_of(said.preference, ring))
     return True
 
 
@@ -95,10 +96,9 @@ def _bring_home(record: Input, said: Told, holds: bool, partitions: int, ring: K
         outbox.records.append((topics.PREFERENCES.name, record.key, None, record.partition, None))
 
 
-def _hold(key: bytes, entries: Entries, partitions: int, outbox: Outbox) -> None:
+def _hold(key: bytes, entry: bytes | None, partitions: int, outbox: Outbox) -> None:
     """Write the record that holds behind one that does not: compaction keeps what lies last under a key, be it of a
     lower version, somebody else's, or a tombstone."""
-    entry = entries.get(key)
     if entry is not None:
         _write(record_of(key, unpack(entry)), key, partitions, outbox)
 

@@ -18,7 +18,7 @@ def settle(
 
     def stage(outcomes: Sequence[Outcome], tables: Tables, outbox: Outbox) -> None:
         now = clock()
-        tables["attempts"].load([key_of(outcome.work.delivery) for outcome in outcomes])
+        tables["attempts"].load([key_of(outcome.work.delivery, outcome.work.partition) for outcome in outcomes])
         for outcome in outcomes:
             attempt = _announced(outcome, tables)
             _measure(outcome, attempt.provider, lane, outbox)
@@ -29,7 +29,7 @@ def settle(
 
 def _announced(outcome: Outcome, tables: Tables) -> Attempt:
     work = outcome.work
-    entry = tables["attempts"].get(key_of(work.delivery))
+    entry = tables["attempts"].get(key_of(work.delivery, work.partition))
     assert entry is not None, "an attempt is announced before its call"
     attempt = unpack(entry)
     note(attempt, outcome.result, outcome.called_ms, work.delivery.tried)

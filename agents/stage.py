@@ -1,7 +1,8 @@
 """What a stage is: a plain function over (batch, tables, outbox). No App, no broker, no clock of its own.
 
-A stage reads its tables, writes to them and to the outbox, and returns nothing, or `Later` to hand back the rest of
-the batch. The engine makes what it wrote durable, or runs it again; a test calls it with a list and a `DictEntries`.
+A batch holds records of one topic, in order within each partition. A stage reads its tables, writes to them and to the
+outbox, and returns nothing, or `Later` where it cannot go on. The engine makes what it wrote durable, or runs it again;
+a test calls it with a list and a `DictEntries`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,8 @@ class Input(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The records from `index` on cannot be worked before `not_before_ms`: the partition waits and reads them again."""
+    """The record at `index`, up to which all is done, cannot be worked before `not_before_ms`: its partition waits and
+    reads it again. The records of other partitions behind it are handed over once more, at once."""
 
     index: int
     not_before_ms: int

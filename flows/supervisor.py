@@ -1,10 +1,11 @@
 """Keeps worker processes running: one a lane and one beside them, each under a stable id with its own state.
 
-A worker that ends, for whatever reason, is started again at once: a high lane's static member is back before its
-session runs out, so the others of its group feel nothing. None outlives the supervisor, not even a `kill -9` of it
-(Linux).
+A worker that ends is started again at once: a high lane's static member is back before its session runs out, so the
+others of its group feel nothing. One that ended because its own code is at fault stays down. None outlives the
+supervisor, not even a `kill -9` of it (Linux).
 """
 
+import math
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from deploy.local import children
 from deploy.local.ports import Reservation
 from flows import roster
+from flows.engine.stop import EXIT_FAULTY
 from schemas.vocabulary import Lane
 
 LOOK_S = 0.2
@@ -111,9 +113,11 @@ class Supervisor:
             worker.ends.append(now)
         often = code >= 0 and len(worker.ends) == ENDS and now - worker.ends[0] <= WITHIN_S
         worker.again_at = now + PAUSE_S if often else now
-        wait = f" in {PAUSE_S:.0f} s" if often else ""
+        next_ = f"starting it again in {PAUSE_S:.0f} s" if often else "starting it again"
+        if code == EXIT_FAULTY:
+            worker.again_at, next_ = math.inf, "not starting it again"
         last = worker.child.tail().rsplit("\n", 1)[-1]
-        self._tell(f"{worker.role.id} ended with exit code {code}, starting it again{wait}. Its last line: {last}")
+        self._tell(f"{worker.role.id} ended with exit code {code}, {next_}. Its last line: {last}")
         worker.child = None
 
     def _spawn(self, worker: _Worker) -> None:

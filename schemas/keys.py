@@ -1,7 +1,8 @@
 """The scope of a key: how ids, table keys and partitions follow from a notification.
 
-`notification_id` is UUIDv5 over (tenant, lane, user_id, idempotency_key); a table key is such an id or begins with
-(tenant, user_id); the partition of a key is Kafka's murmur2, as `partitioner=murmur2_random` computes it.
+`notification_id` is UUIDv5 over (tenant, lane, user_id, idempotency_key); what a table knows an entry by is such an id
+or begins with (tenant, user_id), and its key says in which partition that holds; the partition of a record's key is
+Kafka's murmur2, as `partitioner=murmur2_random` computes it.
 """
 
 import ctypes
@@ -14,6 +15,9 @@ from schemas.vocabulary import Lane
 
 NAMESPACE = bytes.fromhex("6f1d3c2e8a5b5d0e9c47b1f2a3d4e5f6")
 """The UUID namespace of notification ids; it never changes."""
+
+HOME_BYTES = 2
+"""How many bytes of a table key say the partition."""
 
 SEPARATOR = "\x1f"
 """Stands between the parts of a key; no name that goes into one may hold it."""
@@ -31,13 +35,18 @@ def notification_id(tenant: str, lane: Lane, user_id: str, idempotency_key: str)
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
+def at(partition: int, name: bytes) -> bytes:
+    """The table key of `name` in a partition: an entry lives with the records it follows from, and moves with them."""
+    return partition.to_bytes(HOME_BYTES, "big") + name
+
+
 def user_key(tenant: str, user_id: str) -> bytes:
-    """The table key of a user's entry, and of everything that is local to a user."""
+    """What the entry of a user is known by, and everything that is local to a user."""
     return f"{tenant}{SEPARATOR}{user_id}".encode()
 
 
 def delivery_key(notification: str, channel: str, address_hash: str) -> bytes:
-    """The table key of one delivery: (notification_id, channel, address hash; nothing where there is but one)."""
+    """What one delivery is known by: (notification_id, channel, address hash; nothing where there is but one)."""
     return f"{notification}{SEPARATOR}{channel}{SEPARATOR}{address_hash}".encode()
 
 

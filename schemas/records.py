@@ -177,7 +177,8 @@ class DeadLetter(Record, kw_only=True, gc=False):
 RECORDS: tuple[type[Record], ...] = (Notification, Preference, Delivery, Status, Suppression, DeadLetter)
 
 MAX_VALUE_BYTES = 900_000
-"""Largest value we produce; a broker's default limit for a batch is 1 MiB."""
+"""Largest value we produce, but for the dead letter of such a delivery, which is in base64 in it and takes a third more
+than its 700 kB; a broker's default limit for a batch is 1 MiB."""
 
 MAX_INPUT_BYTES = 512 * 1024
 """Largest notification taken: sealed and in base64 it must still fit a record of ours."""

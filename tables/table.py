@@ -67,7 +67,11 @@ class Table:
 
 
 class Entries(Protocol):
-    """A table as a stage sees it: load what the batch needs in one read, then get and set."""
+    """A table as a stage sees it: load what the batch needs in one read, then get and set.
+
+    The keys of a replicated table are as its fold makes them. Those of any other are `schemas.keys.at(partition, name)`
+    with the partition of the record that the entry follows from.
+    """
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Read `keys` at once; `get` then costs nothing."""

@@ -11,7 +11,7 @@ import msgspec
 
 from agents.stage import Input, Outbox, Tables
 from schemas import metrics
-from schemas.keys import SEPARATOR
+from schemas.keys import SEPARATOR, at
 from schemas.records import Status
 from schemas.topics import STATUSES
 from schemas.vocabulary import Step
@@ -33,10 +33,13 @@ unpack = _LAYOUT.unpack
 def tap(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
     """Count the ends of deliveries; decisions about a whole notification have no channel."""
     entries = tables[TABLE.name]
-    ends = [(record.offset, status) for record in batch if (status := _end(record)) is not None]
-    entries.load([_key(status) for _, status in ends])
-    for offset, status in ends:
-        key = _key(status)
+    ends = [
+        (at(record.partition, _name(status)), record.offset, status)
+        for record in batch
+        if (status := _end(record)) is not None
+    ]
+    entries.load([key for key, _, _ in ends])
+    for key, offset, status in ends:
         count, next_offset = unpack(entries.get(key) or pack(0, 0))
         if offset >= next_offset:
             entries[key] = pack(count + 1, offset + 1)
@@ -48,5 +51,5 @@ def _end(record: Input) -> Status | None:
     return status if status is not None and status.channel and status.step not in _GOES_ON else None
 
 
-def _key(status: Status) -> bytes:
+def _name(status: Status) -> bytes:
     return SEPARATOR.join((status.tenant, status.channel or "", str(status.at_ms // HOUR_MS))).encode()

@@ -1,13 +1,16 @@
 """`carillon worker` and `carillon run`."""
 
 import signal
+import socket
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from flows import logs, roster
-from flows.cli.environment import HOME
+from flows.cli import environment
+from flows.cli.folder import alone, writable
 from flows.engine.process import Host
 from flows.engine.process import run as host
 from flows.settings import Settings
@@ -40,11 +43,33 @@ def worker(names: tuple[str, ...], lane: str | None, beside: bool, worker: str |
             "crash would stop both. Start one process a lane (`carillon run` does), or add --shared where that is meant"
         )
     logs.configure()
-    folder = settings.state / settings.worker
-    host(
-        built,
-        Host(settings.worker, settings.kafka, folder, settings.ring(), settings.metrics_host, settings.metrics_port),
-    )
+    folder = writable(settings.state / settings.worker, "set CARILLON_STATE to a folder that this worker may write")
+    taken = f"another process works in {folder}: give each worker an --id of its own, or its own CARILLON_STATE"
+    _check_metrics(settings.metrics_host, settings.metrics_port)
+    with alone(folder / "lock", taken):
+        host(
+            built,
+            Host(
+                settings.worker,
+                settings.kafka,
+                folder,
+                settings.ring(),
+                settings.partitions,
+                settings.metrics_host,
+                settings.metrics_port,
+            ),
+        )
+
+
+def _check_metrics(host: str, port: int) -> None:
+    """Raises Misconfigured where metrics cannot be served: the engine ends as if it were broken there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, UnicodeError) as error:
+            where = f"{host}:{port} (CARILLON_METRICS_HOST, CARILLON_METRICS_PORT)"
+            raise Misconfigured(f"metrics cannot be served on {where}: {error}; port 0 takes a free one") from None
 
 
 def hosted(names: tuple[str, ...], lane: str | None, beside: bool) -> list[str]:
@@ -71,7 +96,8 @@ def run(workers: int) -> None:
         signal.signal(number, lambda *_: ending.set())
     settings = Settings.from_environment()
     settings.ring()
-    supervisor = Supervisor(roles(workers, settings.worker), HOME / "logs", click.echo)
+    logs_folder = environment.home(Path()) / "logs"
+    supervisor = Supervisor(roles(workers, settings.worker), logs_folder, click.echo)
     supervisor.start()
     try:
         supervisor.watch(ending)

@@ -18,17 +18,17 @@ from typing import Any, cast
 from faust.types import TP
 
 from agents.stage import Input, Later, Outbox, Tables
+from flows.engine.culprits import Culprits
 from flows.engine.flow import Flow
-from flows.engine.frontier import Span
 from flows.engine.meters import Meters
 from flows.engine.outside import Calls
-from flows.engine.partition import Partition, Verdict
-from flows.engine.producer import LINGER_MS, Changes, FlowProducer, Lines
+from flows.engine.partition import Partition, Spans, Verdict
+from flows.engine.producer import LINGER_MS, FlowProducer, Lines
 from flows.engine.queued import Then
 from flows.engine.reader import Place, Readers
 from flows.engine.seams import BatchConsumer, EngineApp, Thread
-from flows.engine.stop import die
-from flows.engine.tables import FlowTables, View
+from flows.engine.stop import EXIT_FAULTY, die
+from flows.engine.tables import FlowTables
 from flows.engine.tenure import Tenure
 from schemas import metrics
 from schemas.errors import TopicsDiffer
@@ -52,6 +52,21 @@ class Batch:
         self.part = part
         self.records = records
         self.starts = starts
+
+
+def cut(batches: Sequence[Batch], count: int) -> tuple[list[Batch], list[Batch]]:
+    """Batches that hold the first `count` records, and those that hold the rest."""
+    first: list[Batch] = []
+    for index, batch in enumerate(batches):
+        part, records, starts = batch.part, batch.records, batch.starts
+        if len(records) > count:
+            if count:
+                first.append(Batch(part, records[:count], starts))
+                starts = records[count - 1].offset + 1
+            return first, [Batch(part, records[count:], starts), *batches[index + 1 :]]
+        count -= len(records)
+        first.append(batch)
+    return first, []
 
 
 class Engine:
@@ -79,6 +94,7 @@ class Engine:
         lingering |= {self.tables.log_of[name] for name, table in self.tables.specs.items() if table.lingers}
         self.producer = FlowProducer(lines.of(flow.waits.linger_ms), lines.of(LINGER_MS), lingering)
         lines.guards.append(self._may_act)
+        self._culprits = Culprits()
         self.calls: Calls | None = None
         if flow.outside is not None:
             self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._may_act)
@@ -122,23 +138,23 @@ class Engine:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def receive(self, records: Mapping[Place, Sequence[Input]]) -> None:
-        """Fetched records: hand them to the agent, or have them read again."""
-        batches = []
+        """Fetched records: hand them to the agent, those of a topic together, or have them read again."""
+        taken: dict[str, list[Batch]] = {}
         for place, found in records.items():
             part = self.tenure.parts.get(place)
             if part is None:
                 continue
             starts = part.next
-            verdict, taken = part.receive(found)
+            verdict, fit = part.receive(found)
             if verdict is Verdict.PUT_BACK:
                 self.tenure.follow(part)
             elif verdict is Verdict.TAKE:
-                part.queued += len(taken)
-                batches.append(Batch(part, taken, starts))
+                part.queued += len(fit)
+                taken.setdefault(part.topic, []).append(Batch(part, fit, starts))
                 if part.queued >= QUEUED_LIMIT and not part.full:
                     part.full = True
                     self.tenure.follow(part)
-        if batches:
+        for batches in taken.values():
             self._inbox.put_nowait(batches)
         self._meters.count(metrics.FETCHES, (self.flow.name,))
 
@@ -149,12 +165,12 @@ class Engine:
     # -- working ---------------------------------------------------------------------------------------------------
 
     async def _work(self, stream: Any) -> None:
-        """The Faust agent: every batch of the flow goes through here, those of one hand-over together."""
+        """The Faust agent: every batch of the flow goes through here, those of one topic and hand-over together."""
         self._inbox = stream.channel.queue
         try:
             async for batches in stream:
+                await self._pieces(batches)
                 for batch in batches:
-                    await self._pieces(batch)
                     part = batch.part
                     part.queued -= len(batch.records)
                     if part.full and part.queued < QUEUED_LIMIT // 2:
@@ -163,47 +179,57 @@ class Engine:
         except Exception as error:  # Faust would acknowledge and go on
             die(f"the agent of {self.flow.name} failed", error)
 
-    async def _pieces(self, batch: Batch) -> None:
-        """Run a batch, whole or, where calls are made, in pieces no larger than the room for calls."""
-        part, records, starts = batch.part, batch.records, batch.starts
-        while records:
+    async def _pieces(self, batches: Sequence[Batch]) -> None:
+        """Run batches, whole or, where calls are made, in pieces no larger than the room for calls."""
+        left = list(batches)
+        while left:
             await self.producer.room()
-            room = await self.calls.room() if self.calls else len(records)
-            if part.turn != starts or not self.tenure.holds(part):
-                return
-            piece, records = records[:room], records[room:]
-            starts = piece[-1].offset + 1
-            self._run(part, piece, starts)
+            room = await self.calls.room() if self.calls else None
+            ours = [batch for batch in left if batch.part.turn == batch.starts and self.tenure.holds(batch.part)]
+            left = self._run(ours, room) if ours else []
 
-    def _run(self, part: Partition, records: Sequence[Input], ends: int) -> None:
-        """One piece, from ownership check to emission, without an await: nothing can be revoked in between."""
-        views: Tables = self.tables.views(part.number)
+    def _run(self, ours: Sequence[Batch], room: int | None) -> list[Batch]:
+        """One piece, from ownership check to emission, without an await: nothing can be revoked in between.
+
+        Returns what is still to be run: what there was no room for, and where the stage handed a partition back, the
+        other partitions behind it.
+        """
+        topic = ours[0].part.topic
+        batches, left = cut(ours, room) if room is not None else (list(ours), [])
+        records, now = [record for batch in batches for record in batch.records], time.monotonic()
+        self._culprits.ran(len(records), now)
+        views: Tables = self.tables.views()
         outbox = Outbox()
         try:
-            later = self._stages[part.topic](records, views, outbox)
+            later = self._stages[topic](records, views, outbox)
         except Exception as error:  # any bug of a stage is one record's bug
             log.warning("stage_raised", extra={"flow": self.flow.name, "error": type(error).__name__})
-            views, outbox, later = self._one_by_one(part, records)
+            views, outbox, later = self._one_by_one(topic, records)
         if later is not None:
-            self._hand_back(part, records, later)
-            if later.index == 0:
-                return
-            ends, records = records[later.index].offset, records[: later.index]
-        else:
-            part.turn = ends
-        self._meters.count(metrics.RECORDS, (self.flow.name, part.topic), len(records))
+            batches, (back, *left) = cut(ours, later.index)
+            self._hand_back(back, later.not_before_ms)
+            if not batches:
+                return left
+            records = records[: later.index]
+        self._meters.count(metrics.RECORDS, (self.flow.name, topic), len(records))
         self._meters.count(metrics.BATCHES, (self.flow.name,))
-        span = part.frontier.begin(ends, time.monotonic())
+        spans = []
+        for batch in batches:
+            ends = batch.records[-1].offset + 1
+            batch.part.turn = max(batch.part.turn, ends)  # what was handed back is further on
+            spans.append((batch.part, batch.part.frontier.begin(ends, now)))
         if self.calls is not None and outbox.calls:
-            durable, whole = self.calls.announce(part, span, outbox.calls)
+            durable, whole = self.calls.announce(spans, outbox.calls)
         else:
-            durable, whole = _nothing, partial(self._done, part, span)
-        self._emit(part, views, outbox, durable, whole)
-        self.tables.applied(part.topic, part.number, ends)
+            durable, whole = _nothing, partial(self._done, spans)
+        self._emit(views, outbox, durable, whole)
+        for part, span in spans:
+            self.tables.applied(topic, part.number, span.ends)
+        return left
 
-    def _hand_back(self, part: Partition, records: Sequence[Input], later: Later) -> None:
-        wait_s = min(max(0.001, later.not_before_ms / 1000 - time.time()), LOOK_AGAIN_S)
-        part.rewind(records[later.index].offset, time.monotonic() + wait_s)
+    def _hand_back(self, batch: Batch, not_before_ms: int) -> None:
+        part, wait_s = batch.part, min(max(0.001, not_before_ms / 1000 - time.time()), LOOK_AGAIN_S)
+        part.rewind(batch.records[0].offset, time.monotonic() + wait_s)
         self.tenure.follow(part)
         asyncio.get_running_loop().call_later(wait_s, self._resume, part)
 
@@ -211,17 +237,20 @@ class Engine:
         part.resume_at = None
         self.tenure.follow(part)
 
-    def _one_by_one(self, part: Partition, records: Sequence[Input]) -> tuple[Tables, Outbox, Later | None]:
+    def _one_by_one(self, topic: str, records: Sequence[Input]) -> tuple[Tables, Outbox, Later | None]:
         """Find the record on which the stage raises, and bury it; the others go their way."""
-        kept, stage = Outbox(), self._stages[part.topic]
-        views: Tables = self.tables.views(part.number)
+        kept, stage = Outbox(), self._stages[topic]
+        views: Tables = self.tables.views()
         for index, record in enumerate(records):
-            trial: Tables = self.tables.views(part.number, views)
+            trial: Tables = self.tables.views(views)
             outbox = Outbox()
             try:
                 later = stage([record], trial, outbox)
             except Exception as error:  # the culprit, whatever it raised
                 trial, outbox, later = views, Outbox(), None
+                if self._culprits.add():
+                    why = f"a stage of {self.flow.name} raised on {self._culprits.found} records within a minute, "
+                    die(f"{why}so the fault is its own: mend it, then start it again", error, EXIT_FAULTY)
                 self.flow.bury(record, type(error).__name__, trial, outbox)
                 outbox.count(metrics.CULPRITS, self.flow.name)
             if later is not None:
@@ -232,38 +261,34 @@ class Engine:
 
     # -- making durable --------------------------------------------------------------------------------------------
 
-    def _emit(self, part: Partition, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
+    def _emit(self, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
         """Write to the stores, the changelogs and the topics; then as `FlowProducer.emit`."""
         self.tenure.be_no_ghost()
-        changelogs: list[Changes] = []
-        for name in self.tables.specs:
-            writes = cast(View, views[name]).writes
-            if writes:
-                self.tables.store(name, part.number).write(writes)
-                if name in self.tables.changelogged:
-                    changelogs.append((self.tables.log_of[name], part.number, writes))
+        changes = self.tables.write(views)
         self._meters.absorb(outbox)
         self._meters.count(metrics.PRODUCED, (self.flow.name,), len(outbox.records))
-        self.producer.emit(outbox.records, changelogs, durable, whole, self.tables.logged)
+        self.producer.emit(outbox.records, changes, durable, whole, self.tables.logged)
 
-    def _done(self, part: Partition, span: Span) -> None:
-        part.frontier.finish(span)
+    def _done(self, spans: Spans) -> None:
+        for part, span in spans:
+            part.frontier.finish(span)
         self.tenure.progress_at = time.monotonic()
 
-    def _settled(self, part: Partition, results: list[object], durable: Then, whole: Then) -> None:
+    def _settled(self, results: list[object], durable: Then, whole: Then) -> None:
         """Results of calls: write what follows from them."""
         assert self.flow.outside is not None, "calls come from a flow with an outside"
-        views, outbox = self.tables.views(part.number), Outbox()
+        views, outbox = self.tables.views(), Outbox()
         self.flow.outside.settle(results, views, outbox)
-        self._emit(part, views, outbox, durable, whole)
+        self._emit(views, outbox, durable, whole)
 
-    def check_partitions(self) -> None:
-        """Refuse topics that are missing or whose partition counts differ. Raises TopicsDiffer."""
+    def check_partitions(self, count: int) -> None:
+        """Refuse topics that are missing, or that have not the environment's partition count. Raises TopicsDiffer."""
         names = [*self._stages, *self.tables.log_of.values(), *(topic.name for topic in self.flow.writes)]
         counts = {name: self.producer.partitions(name) for name in names}
-        if 0 in counts.values() or len(set(counts.values())) > 1:
+        if set(counts.values()) != {count}:
             raise TopicsDiffer(
-                f"{self.flow.name} needs topics of one partition count, found {counts}: see `carillon topics plan`"
+                f"{self.flow.name} needs topics of {count} partitions (CARILLON_PARTITIONS), found {counts}: "
+                "see `carillon topics plan`"
             )
 
 

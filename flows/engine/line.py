@@ -86,6 +86,8 @@ class Line:
         self._brokers, self._linger_s, self._client_id, self._guards = brokers, linger_ms / 1000, client_id, guards
         self._producer_id = self._epoch = -1
         self._counts: dict[str, int] = {}
+        self._chosen: tuple[bytes, int, int] = b"", 0, 0
+        """The last key, count and partition: a delivery and its status follow one another."""
         self._queues: dict[tuple[str, int], Queue] = {}
         self._couriers: dict[int, Courier] = {}
         self._astray: list[Queue] = []
@@ -164,7 +166,11 @@ class Line:
             die(f"a record for {topic} was not written: there is no such topic, see `carillon topics plan`")
         if key is None:
             return random.randrange(count)  # noqa: S311 - it spreads records
-        return murmur2(None, key, len(key), count, None, None)
+        before, of, partition = self._chosen
+        if key != before or count != of:
+            partition = murmur2(None, key, len(key), count, None, None)
+            self._chosen = key, count, partition
+        return partition
 
     async def room(self) -> None:
         """Wait until there is room for a batch."""

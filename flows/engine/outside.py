@@ -10,8 +10,7 @@ from functools import partial
 
 from agents.stage import Tables
 from flows.engine.flow import Outside, Waits
-from flows.engine.frontier import Span
-from flows.engine.partition import Partition
+from flows.engine.partition import Spans
 from flows.engine.queued import Then
 from flows.engine.stop import die
 
@@ -19,18 +18,20 @@ _LOOK_S = 0.05
 CUT_OFF_S = 10.0
 """How long a call that is cut off may take to end."""
 
-Settled = Callable[[Partition, list[object], Then, Then], None]
+Settled = Callable[[list[object], Then, Then], None]
 """Writes results: the first is to be called when what others wait for is durable, the second when everything is."""
 
 
 class _Announced:
-    """The calls of one piece of a batch; its span is done when it and the last of them are wholly written."""
+    """The calls of one run; its spans are done when it and the last of them are wholly written."""
 
-    __slots__ = ("durable", "left", "part", "span", "works")
+    __slots__ = ("durable", "left", "part", "places", "spans", "works")
 
-    def __init__(self, part: Partition, span: Span, works: list[object]) -> None:
-        self.part = part
-        self.span = span
+    def __init__(self, spans: Spans, works: list[object]) -> None:
+        self.spans = spans
+        self.part = spans[0][0]
+        """One for all: they are given up together."""
+        self.places = {(part.topic, part.number) for part, _ in spans}
         self.works = works
         self.left = len(works) + 1
         self.durable = False
@@ -45,7 +46,7 @@ class Calls:
         waits: Waits,
         replicated: Tables,
         settled: Settled,
-        done: Callable[[Partition, Span], None],
+        done: Callable[[Spans], None],
         may_act: Callable[[], bool],
     ) -> None:
         self._outside = outside
@@ -56,7 +57,9 @@ class Calls:
         self._may_act, self._door = may_act, asyncio.Lock()
         self._under_way: dict[asyncio.Task[object], tuple[_Announced, object]] = {}
         self._reserved = 0
-        self._results: dict[int, list[tuple[_Announced, object]]] = {}
+        self._waiting: list[_Announced] = []
+        """What is announced and not begun, in its order."""
+        self._results: list[tuple[_Announced, object]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._freed = asyncio.Event()
 
@@ -77,23 +80,28 @@ class Calls:
             await self._freed.wait()
         return free
 
-    def announce(self, part: Partition, span: Span, works: list[object]) -> tuple[Then, Then]:
+    def announce(self, spans: Spans, works: list[object]) -> tuple[Then, Then]:
         """Count calls from their announcement on: a kill leaves no more than the window unknown.
 
         The first that is returned is to be called once the announcement is durable, the second once all that was
         written with it is. Whatever the order of acknowledgements, the calls of a partition begin in the order of its
         records: the last row of a notification is written last.
         """
-        announced = _Announced(part, span, works)
-        part.announced.append(announced)
+        announced = _Announced(spans, works)
+        self._waiting.append(announced)
         self._reserved += len(works)
         return partial(self._announced, announced), partial(self._written, [announced])
 
     def _announced(self, announced: _Announced) -> None:
         announced.durable = True
-        waiting = announced.part.announced
-        while waiting and waiting[0].durable:
-            self._start(waiting.popleft())
+        waiting, self._waiting = self._waiting, []
+        held: set[tuple[str, int]] = set()
+        for one in waiting:
+            if one.durable and held.isdisjoint(one.places):
+                self._start(one)
+            else:
+                held |= one.places
+                self._waiting.append(one)
 
     def _start(self, announced: _Announced) -> None:
         loop = asyncio.get_running_loop()
@@ -128,26 +136,24 @@ class Calls:
             self._finished(announced, result)
 
     def _finished(self, announced: _Announced, result: object) -> None:
-        self._results.setdefault(id(announced.part), []).append((announced, result))
+        self._results.append((announced, result))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._settle_s, self._settle)
 
     def _settle(self) -> None:
         self._timer = None
-        groups, self._results = self._results, {}
-        for group in groups.values():
-            part = group[0][0].part
-            if part.lost:
-                self._free(len(group))
-                continue
-            results, pieces = [result for _, result in group], [announced for announced, _ in group]
-            self._settled(part, results, partial(self._free, len(group)), partial(self._written, pieces))
+        found, self._results = self._results, []
+        kept = [(announced, result) for announced, result in found if not announced.part.lost]
+        self._free(len(found) - len(kept))
+        if kept:
+            results, pieces = [result for _, result in kept], [announced for announced, _ in kept]
+            self._settled(results, partial(self._free, len(kept)), partial(self._written, pieces))
 
     def _written(self, pieces: list[_Announced]) -> None:
         for announced in pieces:
             announced.left -= 1
             if not announced.left:
-                self._done(announced.part, announced.span)
+                self._done(announced.spans)
 
     def _free(self, count: int) -> None:
         self._reserved -= count

@@ -5,14 +5,12 @@ or a new beginning can arrive after it. What does not begin at the next offset i
 after that is real (compaction, transactions, retention).
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
 
 from agents.stage import Input
-from flows.engine.frontier import Frontier
+from flows.engine.frontier import Frontier, Span
 
 
 class Verdict(Enum):
@@ -44,8 +42,6 @@ class Partition:
     lost: bool = False
     """Given up: nothing of it may have a side effect any more."""
     gap: tuple[int, int] | None = None
-    announced: deque[Any] = field(default_factory=deque)
-    """Calls that are announced, in the order of their records, until they begin."""
 
     def __post_init__(self) -> None:
         self.frontier = Frontier(self.next)
@@ -77,3 +73,7 @@ class Partition:
         """A stage handed back everything from `offset`: read it again after `resume_at` (monotonic seconds)."""
         self.next = self.turn = offset
         self.resume_at = resume_at
+
+
+Spans = Sequence[tuple[Partition, Span]]
+"""The stretches of partitions that one run went over, all of one assignment."""

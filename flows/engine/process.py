@@ -40,12 +40,14 @@ _SWITCH_S = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where a process runs: its stable id, the brokers, its state folder, its metrics address (port 0: any)."""
+    """Where a process runs: its stable id, the brokers, its state folder, how many partitions topics have there, its
+    metrics address (port 0: any)."""
 
     worker: str
     brokers: str
     folder: Path
     ring: KeyRing
+    partitions: int
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
 
@@ -112,7 +114,7 @@ class Process:
             loop.add_signal_handler(number, self._stop.set)
         await self._lines.start()
         for engine in self.engines:
-            engine.check_partitions()
+            engine.check_partitions(self.host.partitions)
         for table in self.replicated.values():
             table.start()
         for table in self.replicated.values():

@@ -4,19 +4,17 @@ Records that somebody waits for go soon; those that only the commit waits for li
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from agents.stage import Outgoing
 from flows.clock import now_ms
 from flows.engine.changelog import pack
 from flows.engine.line import Line
 from flows.engine.queued import Emission, Logged, Then
+from flows.engine.tables import Changes
 
 LINGER_MS = 50.0
 """How long records linger that only the commit waits for; a tenth of what lies between two commits."""
-
-Changes = tuple[str, int, Mapping[bytes, bytes | None]]
-"""Entries for a changelog: topic, partition, entry by key (at least one)."""
 
 
 class Lines:

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from flows.engine.changelog import unpack
 from flows.engine.store import Store
 from schemas.errors import EngineBroken
+from schemas.keys import at
 from schemas.sealing import KeyRing
 from tables.table import Fold, Source
 
@@ -91,7 +92,7 @@ def _positions(consumer: Consumer, logs: list[Log]) -> dict[tuple[str, int], Log
     pending = {}
     for log in logs:
         low, log.end = consumer.get_watermark_offsets(TopicPartition(log.topic, log.partition), timeout=30)
-        kept = log.store.offset()
+        kept = log.store.offset(log.partition)
         log.at = low if kept is None or kept < low else kept
         if log.at > log.end:
             raise EngineBroken(
@@ -135,24 +136,32 @@ def _apply(
                 for message in group
                 for key, entry in unpack(message.value() or b"").items()
             ]
-            log.store.load(entries, log.at)
+            log.store.load(entries, log.partition, log.at)
             restored(log.topic, len(entries))
         else:
-            changes, told = fold_over(log.fold, group, log.partitions, log.store, ring)
-            log.store.write(changes, log.at)
+            changes, told = fold_over(log.fold, group, log.partitions, log.store, ring, log.partition)
+            log.store.write(changes, {log.partition: log.at})
             restored(log.topic, len(told))
     _skip_to_ends(ends, pending)
 
 
 def fold_over(
-    fold: Fold[Any], messages: Iterable[Message], partitions: int, store: Store, ring: KeyRing
+    fold: Fold[Any],
+    messages: Iterable[Message],
+    partitions: int,
+    store: Store,
+    ring: KeyRing,
+    home: int | None = None,
 ) -> tuple[dict[bytes, bytes | None], list[bytes]]:
     """Fold records of a topic over the entries that stand in `store`, read in one multi-get.
 
-    Returns what changes, None for an entry that goes, and the key that each record said something about.
+    `home` is the partition whose entries they are; a replicated table's are of none. Returns what changes, None for an
+    entry that goes, and the key that each record said something about.
     """
     read, after = fold.read, fold.after
     told = [found for message in messages if (found := read(_source(message, partitions))) is not None]
+    if home is not None:
+        told = [(at(home, name), said) for name, said in told]
     keys = list({key for key, _ in told})
     standing = dict(zip(keys, store.get_many(keys), strict=True))
     changes: dict[bytes, bytes | None] = {}
@@ -174,4 +183,4 @@ def _skip_to_ends(ends: Mapping[tuple[str, int], int], pending: Mapping[tuple[st
         log = pending.get(place)
         if log is not None and end > log.at:
             log.at = end
-            log.store.write({}, end)
+            log.store.write({}, {log.partition: end})

@@ -1,4 +1,4 @@
-"""Everything the engine touches of Faust's, aiokafka's and mode's private parts, named here and nowhere else.
+"""What the engine touches of Faust's, aiokafka's and mode's private parts, named here and nowhere else.
 
 Faust keeps the app, the agents, the assignor, the group membership and the command line; its client reads no record.
 Replaced at its seams:
@@ -17,7 +17,9 @@ aiokafka Coordinator.check_errors,
 aiokafka Coordinator._do_heartbeat               when the group last answered is known
 aiokafka _crecords.default_records.lz4_encode    level 1: its level 9 takes eight times as long and saves a tenth
 
-`tests/flows/engine/test_seams.py` holds one contract test for each.
+`tests/flows/engine/test_seams.py` holds one contract test for each. What it uses of aiokafka's modules that are neither
+private nor documented (its client, record batches, request headers) is in `line.py`, `queued.py` and
+`produce_request.py`; their tests meet a real broker.
 """
 
 import asyncio

@@ -10,16 +10,18 @@ from schemas.errors import EngineBroken, Misconfigured
 
 EXIT_BROKEN = 70
 """sysexits.h EX_SOFTWARE: the supervisor restarts the process under its id."""
+EXIT_FAULTY = 78
+"""sysexits.h EX_CONFIG: starting it again mends nothing, and buries more. It stays down until somebody has looked."""
 
 log = logging.getLogger("carillon.engine")
 
 
-def die(why: str, error: BaseException | None = None) -> NoReturn:
+def die(why: str, error: BaseException | None = None, code: int = EXIT_BROKEN) -> NoReturn:
     """Log `why` and end the process at once."""
     log.critical("fail_stop", extra={"why": why, "trace": _trace(error)})
     logging.shutdown()
     sys.stderr.flush()
-    os._exit(EXIT_BROKEN)
+    os._exit(code)
 
 
 def _trace(error: BaseException | None) -> str:

@@ -1,4 +1,4 @@
-"""RocksDB under one partition of a table: bytes in, bytes out, and the changelog offset they stand for.
+"""RocksDB under a table: bytes in, bytes out, and for each partition the changelog offset that its entries stand for.
 
 Entries that expire live in buckets by time: a bucket spans `keep_s`, the current and the previous one are read, an
 older one is closed and its folder deleted. So local growth is bounded without a sweep and without tombstones.
@@ -9,15 +9,19 @@ A store that cannot be read any more begins anew: all of it stands in the log th
 import logging
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
 from flows.engine.stop import die
+from schemas.keys import at
 
 log = logging.getLogger("carillon.engine")
-_OFFSET = b"\x00carillon:changelog-offset"
+_OFFSET = b"\xff\xff"
+"""How the keys of offsets begin: no partition has that number."""
+_NONE: Mapping[int, int] = {}
 _MIB = 1024 * 1024
 _CACHE = Cache(64 * _MIB)
 """One block cache for every store of the process."""
@@ -53,7 +57,7 @@ def _multi_get(bucket: Rdict, keys: list[bytes]) -> list[bytes | None]:
 
 
 class Store:
-    """One partition of a table on disk. `keep_s` None keeps entries for ever, in one bucket."""
+    """A table on disk. `keep_s` None keeps entries for ever, in one bucket."""
 
     def __init__(self, folder: Path, keep_s: int | None, now_s: float) -> None:
         self._folder = folder
@@ -63,6 +67,8 @@ class Store:
         """The newest first: what it says of a key is what counts."""
         self._expired: dict[int, Rdict] = {}
         """Out of the way, but a read may still be under way: closed at the next turn."""
+        self._offsets: dict[int, int] = {}
+        """By partition: the next changelog offset it has not seen."""
         self._current = self._number(now_s)
         try:
             self._open_all()
@@ -83,6 +89,10 @@ class Store:
         found = {int(path.name) for path in self._folder.iterdir() if path.name.isdigit()}
         for number in sorted(found | {self._current}):
             self._open(number)
+        self._offsets = {}
+        for bucket in reversed(self._buckets.values()):
+            for key, offset in cast(Iterator[tuple[bytes, bytes]], bucket.items(from_key=_OFFSET)):
+                self._offsets[int.from_bytes(key[len(_OFFSET) :], "big")] = int.from_bytes(offset, "big")
 
     def _open(self, number: int) -> None:
         opened = {**self._buckets, number: Rdict(str(self._folder / str(number)), _options())}
@@ -97,17 +107,15 @@ class Store:
         self._buckets = {number: bucket for number, bucket in self._buckets.items() if number >= oldest}
 
     def turn(self, now_s: float) -> None:
-        """Begin the bucket of `now_s` if it is time, carrying the offset over, and drop what has expired.
+        """Begin the bucket of `now_s` if it is time, carrying the offsets over, and drop what has expired.
 
         Blocks for some 10 ms: call it off the loop, which may read and write meanwhile.
         """
         number = self._number(now_s)
         with self._turning:
             if self._buckets and number > self._current:
-                offset = self.offset()
                 self._open(number)
-                if offset is not None:
-                    self._write(number, {}, offset)
+                self._write(number, {}, dict(self._offsets))
                 self._current = number
                 self._drop_old()
             elif self._expired:
@@ -133,11 +141,12 @@ class Store:
                     found[index] = entry
         return found
 
-    def write(self, entries: Mapping[bytes, bytes | None], offset: int | None = None) -> None:
-        """Write `entries` (None deletes) and, if given, the next changelog offset, as one."""
-        self._write(self._current, entries, offset)
+    def write(self, entries: Mapping[bytes, bytes | None], offsets: Mapping[int, int] = _NONE) -> None:
+        """Write `entries` (None deletes) and the next changelog offsets of partitions, as one."""
+        self._write(self._current, entries, offsets)
+        self._offsets.update(offsets)
 
-    def _write(self, number: int, entries: Mapping[bytes, bytes | None], offset: int | None = None) -> None:
+    def _write(self, number: int, entries: Mapping[bytes, bytes | None], offsets: Mapping[int, int] = _NONE) -> None:
         batch = WriteBatch(raw_mode=True)
         put = batch.put
         for key, entry in entries.items():
@@ -145,12 +154,13 @@ class Store:
                 batch.delete(key)
             else:
                 put(key, entry)
-        if offset is not None:
-            put(_OFFSET, offset.to_bytes(8, "big"))
+        for partition, offset in offsets.items():
+            put(_OFFSET + at(partition, b""), offset.to_bytes(8, "big"))
         self._buckets[number].write(batch)
 
-    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], offset: int) -> None:
-        """Restore (key, entry, epoch ms) records that end before `offset`, each into the bucket of its time."""
+    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], partition: int, offset: int) -> None:
+        """Restore (key, entry, epoch ms) records of a partition that end before `offset`, each into the bucket of its
+        time."""
         groups: dict[int, dict[bytes, bytes | None]] = {}
         for key, entry, at_ms in entries:
             number = self._current
@@ -162,15 +172,11 @@ class Store:
                 if number not in self._buckets:
                     self._open(number)
                 self._write(number, group)
-        self.write({}, offset)
+        self.write({}, {partition: offset})
 
-    def offset(self) -> int | None:
-        """The next changelog offset this store has not seen, or None."""
-        for bucket in self._buckets.values():
-            found = bucket.get(_OFFSET)
-            if isinstance(found, bytes):
-                return int.from_bytes(found, "big")
-        return None
+    def offset(self, partition: int) -> int | None:
+        """The next offset of a partition's changelog that this store has not seen, or None."""
+        return self._offsets.get(partition)
 
     def entries(self) -> int:
         """About how many entries there are."""

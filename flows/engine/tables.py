@@ -1,20 +1,25 @@
-"""The tables of a flow as the engine holds them: one store a partition, a view of it for each batch.
+"""The tables of a flow as the engine holds them: a store each, and a view of it for each batch.
 
 A view is an overlay: a stage reads what it loaded and what it wrote; nothing reaches the store unless the batch does.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
+from flows.engine.stop import die
 from flows.engine.store import Store
+from schemas.keys import HOME_BYTES
 from schemas.topics import changelog
 from tables.table import Entries, Kind, Table
 
+Changes = tuple[str, int, Mapping[bytes, bytes | None]]
+"""Entries for a changelog: topic, partition, entry by key (at least one)."""
+
 
 class View:
-    """One partition of a table, for one run of a batch."""
+    """A table, for one run of a batch."""
 
     __slots__ = ("_read", "_seen", "get", "writes")
 
@@ -48,37 +53,57 @@ class FlowTables:
         self.of_log = {topic: name for name, topic in self.log_of.items()}
         self.changelogged = frozenset(n for n, table in self.specs.items() if table.kind is Kind.CHANGELOGGED)
         self._replicated = replicated
-        self._stores: dict[tuple[str, int], Store] = {}
+        self._stores: dict[str, Store] = {}
+        self._held: frozenset[int] = frozenset()
         self._stands: dict[tuple[str, int], int] = {}
-        """Next offset of its changelog that an open store has seen, by (table, partition)."""
+        """Next offset of its changelog that a table has seen, by (table, partition)."""
         self._durable: dict[tuple[str, int], int] = {}
-        """Next offset of its log that a store stands for, by (table, partition), not yet persisted."""
+        """Next offset of its log that a table stands for, by (table, partition), not yet persisted."""
 
-    def open(self, partition: int) -> None:
-        """Open the stores of a partition. Blocks: call it off the loop."""
+    def hold(self, partitions: Collection[int]) -> None:
+        """Open the stores; from now on their entries are of these partitions. Blocks: call it off the loop."""
+        self.persist()
+        self._held = frozenset(partitions)
+        self._stands = {place: offset for place, offset in self._stands.items() if place[1] in self._held}
         for table in self.specs.values():
-            if (table.name, partition) not in self._stores:
-                folder = self._folder / table.name / str(partition)
-                self._stores[table.name, partition] = Store(folder, table.keep_s, time.time())
+            if table.name not in self._stores:
+                self._stores[table.name] = Store(self._folder / table.name, table.keep_s, time.time())
 
-    def keep_only(self, partitions: set[int]) -> None:
-        """Close the stores of every other partition. Blocks: call it off the loop."""
-        for name, number in [held for held in self._stores if held[1] not in partitions]:
-            self._persist(name, number)
-            self._stores.pop((name, number)).close()
+    def store(self, table: str) -> Store:
+        """The open store of a table."""
+        return self._stores[table]
 
-    def store(self, table: str, partition: int) -> Store:
-        """The open store of a table's partition."""
-        return self._stores[table, partition]
-
-    def views(self, partition: int, earlier: Mapping[str, Entries] | None = None) -> dict[str, Entries]:
-        """Views of a partition for one run of a batch, fresh or on top of what `earlier` ones wrote."""
+    def views(self, earlier: Mapping[str, Entries] | None = None) -> dict[str, Entries]:
+        """Views for one run of a batch, fresh or on top of what `earlier` ones wrote."""
         views: dict[str, Entries] = {
-            name: View(self._stores[name, partition], cast(View, earlier[name]) if earlier else None)
-            for name in self.specs
+            name: View(self._stores[name], cast(View, earlier[name]) if earlier else None) for name in self.specs
         }
         views.update(self._replicated)
         return views
+
+    def write(self, views: Mapping[str, Entries]) -> list[Changes]:
+        """Write to the stores what a run wrote to its views. Returns what goes to the changelogs."""
+        changes: list[Changes] = []
+        for name in self.specs:
+            writes = cast(View, views[name]).writes
+            if writes:
+                found = [(self.log_of[name], home, entries) for home, entries in self._by_home(name, writes)]
+                self._stores[name].write(writes)
+                if name in self.changelogged:
+                    changes += found
+        return changes
+
+    def _by_home(
+        self, table: str, writes: Mapping[bytes, bytes | None]
+    ) -> Iterator[tuple[int, dict[bytes, bytes | None]]]:
+        homes: dict[bytes, dict[bytes, bytes | None]] = {}
+        for key, entry in writes.items():
+            homes.setdefault(key[:HOME_BYTES], {})[key] = entry
+        for home, entries in homes.items():
+            number = int.from_bytes(home, "big")
+            if number not in self._held:
+                die(f"a key of {table} begins with no partition that is held here: see schemas.keys.at")
+            yield number, entries
 
     def restored(self, topic: str, partition: int, offset: int) -> None:
         """A store has seen its log up to `offset`."""
@@ -102,27 +127,23 @@ class FlowTables:
 
     def persist(self) -> None:
         """Move the persisted offsets to what is known durable."""
-        for name, number in list(self._durable):
-            self._persist(name, number)
+        durable, self._durable = self._durable, {}
+        for name, store in self._stores.items():
+            offsets = {partition: offset for (table, partition), offset in durable.items() if table == name}
+            if offsets:
+                store.write({}, offsets)
 
     def turn(self) -> None:
         """Begin the buckets whose time has come. Blocks: call it off the loop."""
         for store in list(self._stores.values()):
             store.turn(time.time())
 
-    def _persist(self, name: str, number: int) -> None:
-        offset = self._durable.pop((name, number), None)
-        store = self._stores.get((name, number))
-        if offset is not None and store is not None:
-            store.write({}, offset)
-
     def entries(self) -> dict[str, int]:
-        """About how many entries each table holds here."""
-        sizes = dict.fromkeys(self.specs, 0)
-        for (name, _), store in list(self._stores.items()):
-            sizes[name] += store.entries()
-        return sizes
+        """About how many entries each table holds here, those of partitions that were held once among them."""
+        return {name: self._stores[name].entries() if name in self._stores else 0 for name in self.specs}
 
     def close(self) -> None:
         """Persist and close everything."""
-        self.keep_only(set())
+        self.persist()
+        while self._stores:
+            self._stores.popitem()[1].close()

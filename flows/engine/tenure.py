@@ -152,13 +152,12 @@ class Tenure:
 
     def _restore(self, numbers: set[int], generation: int) -> bool:
         """Open and restore the stores of these partitions (in a thread). False if the assignment changed meanwhile."""
-        self._tables.keep_only(numbers)
+        self._tables.hold(numbers)
         logs = []
         for number in sorted(numbers):
-            self._tables.open(number)
             for name, spec in self._tables.specs.items():
                 fold = spec.fold if spec.kind is Kind.SOURCE_BACKED else None
-                logs.append(Log(self._tables.log_of[name], number, self._tables.store(name, number), fold))
+                logs.append(Log(self._tables.log_of[name], number, self._tables.store(name), fold))
 
         def progress(left: int) -> None:
             self.progress_at = time.monotonic()

@@ -31,7 +31,7 @@ def no_provider() -> Provider:
 def view(flow: Flow, purpose: str | None) -> EngineApp:
     """The flow's app with one agent for each topic; the first line of `purpose` is their help."""
     settings = Settings.from_environment()
-    app = app_of(flow, Host(settings.worker, settings.kafka, settings.state, throw_away_ring()))
+    app = app_of(flow, Host(settings.worker, settings.kafka, settings.state, throw_away_ring(), settings.partitions))
     app.conf.Worker = cast(Any, _refuse)
     for topic in flow.stages:
         read = app.topic(topic.name, key_type=bytes, value_type=bytes)

@@ -9,7 +9,7 @@ from agents.admit import admit
 from agents.stage import Outbox
 from schemas import metrics, topics
 from schemas.keys import partition_of
-from schemas.records import MAX_INPUT_BYTES
+from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES
 from schemas.vocabulary import CLASSES, Lane, MessageClass
 from tests.agents.world import (
     DAY,
@@ -136,6 +136,14 @@ def test_the_largest_notification_still_goes_round_when_sealing_has_made_it_larg
     assert len(value or b"") > MAX_INPUT_BYTES
     again = Record("misplaced.high", largest.partition, 0, NOW, b"anna", value, [("origin", b"notifications.high/0/0")])
     assert steps(World().knows().route(again)) == [("routed", "")]
+
+
+def test_params_that_take_more_room_once_written_out_than_a_record_of_ours_has_are_buried_as_too_large() -> None:
+    value = body(params={"n": "numbers"}).replace(b'"numbers"', b"[" + b",".join([b"1e15"] * 40_000) + b"]")
+    assert len(value) < MAX_INPUT_BYTES
+    outbox = World().knows().route(raw(value))
+    assert steps(outbox) == [("dead", "too_large")]
+    assert all(len(sent[2] or b"") <= MAX_VALUE_BYTES for sent in outbox.records)
 
 
 def test_a_record_keyed_again_is_decided_under_its_first_position() -> None:

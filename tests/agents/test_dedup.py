@@ -1,18 +1,21 @@
 """dedup: the whole rule, a claim a test; `test_dedup_model.py` tries it against crashes and lost writes."""
 
-from agents.dedup import request_digest
+from agents.dedup import dedup, request_digest
+from agents.intake import Intake
+from agents.stage import Outbox
 from schemas import topics
 from schemas.channels import CHANNELS
+from schemas.keys import at, partition_of
 from schemas.records import Notification, canonical
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, MessageClass
 from tables.dedup import GENERATION, unpack
-from tests.agents.world import DAY, NOW, RING, Record, World, asked, deliveries, id_of, steps, written
+from tests.agents.world import DAY, HOME, NOW, PARTITIONS, RING, Record, World, asked, deliveries, id_of, steps, written
 
 
 def owner(world: World, key: str = "order-1") -> tuple[int, int, int]:
     """(source, offset, channel bits) of the record that owns a key."""
-    found = unpack(world.tables["dedup"][id_of(key).encode()])
+    found = unpack(world.tables["dedup"][at(HOME, id_of(key).encode())])
     assert found.generation == GENERATION
     return found.source, found.offset, found.channels
 
@@ -117,6 +120,40 @@ def test_tenants_lanes_and_users_do_not_share_keys() -> None:
     there: Record = asked(0, topic=topics.notifications(Lane.LOW), **{"class": "marketing"})
     assert steps(low.route(there)) == [("routed", "")]
     assert len(world.tables["dedup"]) == 4
+
+
+def test_what_a_batch_asks_for_in_two_partitions_is_owned_in_each() -> None:
+    world, users = World().knows().knows("bert"), ("anna", "bert")
+    batch = [asked(offset, user_id=users[offset % 2]) for offset in range(4)]
+    assert sorted(steps(world.route(*batch))) == [("duplicate", "same_request")] * 2 + [("routed", "")] * 2
+    homes = [partition_of(user.encode(), PARTITIONS) for user in users]
+    owners = {key: unpack(entry)[1:4] for key, entry in world.tables["dedup"].items()}
+    assert homes[0] != homes[1]
+    assert owners == {
+        at(home, id_of(user=user).encode()): (0, home, offset)
+        for offset, (home, user) in enumerate(zip(homes, users, strict=True))
+    }
+
+
+def test_an_owner_in_one_partition_owns_nothing_in_another() -> None:
+    world, stage = World(), dedup(Lane.HIGH, RING, lambda: NOW)
+    asked_for = Notification(
+        tenant="shop",
+        idempotency_key="order-1",
+        user_id="anna",
+        channels="sms",
+        category="orders",
+        message_class=MessageClass.OTP,
+        template_id="order",
+    )
+    places = [(0, 5), (1, 3), (0, 6), (1, 4)]
+    records = [Record("notifications.high", partition, offset, NOW, b"anna", b"") for partition, offset in places]
+    items = [Intake(record, asked_for, id_of(), b"{}", NOW, NOW + DAY) for record in records]
+    outbox = Outbox()
+    assert stage(items, world.tables, outbox) == items[:2]
+    assert steps(outbox) == [("duplicate", "same_request")] * 2
+    owners = {key: unpack(entry)[1:4] for key, entry in world.tables["dedup"].items()}
+    assert owners == {at(0, id_of().encode()): (0, 0, 5), at(1, id_of().encode()): (0, 1, 3)}
 
 
 def test_a_digest_is_keyed_and_says_nothing_of_the_request() -> None:

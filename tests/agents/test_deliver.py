@@ -1,12 +1,12 @@
 """deliver: what may go is announced durably before its call; everything else ends, waits or goes back, and says so."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from agents.attempt import CUT_OFF, NOT_STARTED, Outcome
+from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work
 from agents.deliver import abandon, bury_record, caller
 from agents.policy import STALE_MS
 from agents.provider import Kind, Message, Provider, Result
@@ -108,6 +108,19 @@ def test_a_key_used_again_after_the_dedup_window_is_delivered_again() -> None:
 def test_a_repeat_within_a_batch_is_dropped_too() -> None:
     _, outbox = Delivering().run(delivered(a_delivery(), 5), delivered(a_delivery(), 6))
     assert len(outbox.calls) == 1
+
+
+def test_attempts_of_a_batch_lie_each_in_the_partition_of_its_record() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    batch = [delivered(delivery, offset, partition=partition) for partition, offset in ((0, 5), (1, 3), (0, 6), (1, 4))]
+    _, outbox = delivering.run(*batch)
+    assert [(work.partition, work.offset) for work in cast(list[Work], outbox.calls)] == [(0, 5), (1, 3)]
+    assert [delivering.latest(delivery, partition).offset for partition in (0, 1)] == [5, 3]
+    assert len(delivering.world.tables["attempts"]) == 2
+    _, again = delivering.run(batch[1])
+    assert steps(again) == [("unknown", "outcome_unknown")]
+    latest = [delivering.latest(delivery, partition).state for partition in (0, 1)]
+    assert latest == [State.STARTED, State.ENDED]
 
 
 def test_an_otp_of_unknown_outcome_goes_once_more_with_the_same_code_and_then_never() -> None:

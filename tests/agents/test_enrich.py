@@ -4,8 +4,21 @@ import msgspec
 
 from agents.enrich import UNKNOWN_WAITS_S
 from schemas import topics
+from schemas.keys import at, user_key
 from schemas.vocabulary import Lane
-from tests.agents.world import NOW, RING, Record, World, asked, deliveries, id_of, steps, waiting
+from tests.agents.world import (
+    HOME,
+    NOW,
+    RING,
+    Record,
+    World,
+    asked,
+    deliveries,
+    id_of,
+    preference_key,
+    steps,
+    waiting,
+)
 
 
 def test_an_unknown_user_is_held_for_1_2_and_4_seconds_and_then_suppressed() -> None:
@@ -22,6 +35,19 @@ def test_an_unknown_user_is_held_for_1_2_and_4_seconds_and_then_suppressed() -> 
         record = Record(record.topic, record.partition, turn, due, b"anna", msgspec.json.encode(body))
     assert waits == [1, 2, 4] == list(UNKNOWN_WAITS_S)
     assert steps(world.route(record)) == [("suppressed", "unknown_user")]
+
+
+def test_each_of_a_batch_is_known_by_the_preference_in_its_own_partition() -> None:
+    world = World().knows(preferred=["sms"]).knows("bert", preferred=["email"])
+    sent = deliveries(world.route(asked(0, channels="best"), asked(1, channels="best", user_id="bert")))
+    assert [(delivery.user_id, delivery.channel) for delivery in sent] == [("anna", "sms"), ("bert", "email")]
+
+
+def test_a_preference_in_another_partition_is_nobody_s() -> None:
+    world = World().knows()
+    entries = world.tables["preferences"]
+    entries[at(HOME - 1, user_key("shop", "anna"))] = entries.pop(preference_key())
+    assert steps(world.route(asked())) == [("held", "unknown_user")]
 
 
 def test_a_held_notification_goes_on_as_it_was_asked_once_the_user_is_known() -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from agents.record import FOLD_FOR_MS, Write, WritePreference, record, record_preferences
 from agents.stage import Outbox
-from schemas.keys import user_key
+from schemas.keys import at, user_key
 from schemas.records import Status, encode
 from schemas.vocabulary import Step
+from tables.progress import unpack
 from tests.agents.world import NOW, Record, World
 
 
@@ -59,6 +60,17 @@ def test_a_row_whose_fold_is_forgotten_is_written_under_a_condition() -> None:
     assert not known.conditional
     (followed,) = run(world, status(Step.SENT, round=2, accepted_ms=NOW - FOLD_FOR_MS - 1))
     assert not followed.conditional, "its fold is here again"
+
+
+def test_a_fold_is_that_of_the_statuses_of_its_partition() -> None:
+    world, outbox = World(), Outbox()
+    told = [(0, status(Step.SENT)), (1, status(Step.ROUTED)), (1, status(Step.RETRYING)), (0, status(Step.ROUTED))]
+    batch = [Record("statuses", partition, offset, NOW, b"n1", value) for offset, (partition, value) in enumerate(told)]
+    record(world.clock)(batch, world.tables, outbox)
+    found = {key: unpack(entry).step for key, entry in world.tables["progress"].items()}
+    assert found == {at(0, b"n1"): "sent", at(1, b"n1"): "retrying"}
+    [work] = cast(Any, outbox.calls)
+    assert [write.row.step for write in work] == ["sent", "retrying"]
 
 
 def test_of_a_user_s_preferences_in_a_batch_the_latest_is_written_and_the_unreadable_left_out() -> None:

@@ -9,15 +9,28 @@ from agents.remember import SUPPRESS_FOR_MS, remember
 from agents.stage import Outbox
 from flows.upstream import sealed_address
 from schemas import topics
+from schemas.keys import at as table_key
 from schemas.keys import opt_out_suppression, partition_of, user_key
 from schemas.records import MAX_VALUE_BYTES, OptOut, Preference, encode
 from tables.preferences import SEALING_GROWS, Entry, context, told, unpack
 from tables.table import Source
-from tests.agents.world import DEVICE, MAILBOX, NOW, PARTITIONS, PHONE, RING, Record, World, written
+from tests.agents.world import (
+    DEVICE,
+    HOME,
+    MAILBOX,
+    NOW,
+    PARTITIONS,
+    PHONE,
+    RING,
+    Record,
+    World,
+    preference_key,
+    written,
+)
 
 KEY = user_key("shop", "anna")
-HOME = partition_of(b"anna", PARTITIONS)
 AWAY = (HOME + 1) % PARTITIONS
+BERTS = partition_of(b"bert", PARTITIONS)
 PLAIN = [{"channel": "sms", "address": PHONE}, {"channel": "email", "address": MAILBOX}]
 OUT, IN = {"channel": "sms", "category": "news"}, {"channel": "sms", "category": "news", "out": False}
 SCOPE = opt_out_suppression("shop", "anna", "sms", "news").decode()
@@ -44,7 +57,7 @@ def run(world: World, *batch: Record, tell: bool = True) -> Outbox:
 
 
 def entry(world: World) -> Entry:
-    return unpack(world.tables["preferences"][KEY])
+    return unpack(world.tables["preferences"][preference_key()])
 
 
 def again(outbox: Outbox) -> list[tuple[bytes | None, bytes | None, int]]:
@@ -233,6 +246,23 @@ def test_a_misplaced_preference_goes_to_its_users_partition_and_is_applied_there
     assert entry(world).accepted_ms == NOW - 9
 
 
+def test_entries_lie_in_the_partition_of_their_records() -> None:
+    world = World()
+    run(world, canonical(), upstream(1, place=BERTS, user_id="bert"), upstream(2, place=BERTS, key=b"any"))
+    assert world.tables["preferences"].keys() == {preference_key(), preference_key("bert")}
+    assert preference_key("bert") == table_key(BERTS, user_key("shop", "bert"))
+
+
+def test_what_lies_on_a_user_s_key_in_another_partition_touches_neither_the_entry_nor_its_record() -> None:
+    world = World()
+    misplaced = [Record("preferences", AWAY, 0, NOW, KEY, None), Record("preferences", AWAY, 1, NOW, KEY, b"{")]
+    assert again(run(world, canonical(version=2), *misplaced)) == []
+    assert again(run(world, *misplaced, canonical(1, version=3))) == []
+    assert (world.tables["preferences"].keys(), entry(world).version) == ({preference_key()}, 3)
+    ((key, _, place),) = again(run(world, *misplaced, Record("preferences", HOME, 2, NOW, KEY, None)))
+    assert (key, place) == (KEY, HOME)
+
+
 def test_the_record_that_holds_is_written_behind_one_that_compaction_would_keep_instead() -> None:
     world = World()
     run(world, canonical(version=2, locale="de", preferred=["email"], opt_outs=[OUT, IN | {"category": "orders"}]))
@@ -310,8 +340,6 @@ def test_a_tombstone_deletes_nothing_because_absence_must_not_mean_consent() -> 
 
 def test_what_lies_on_the_record_of_somebody_else_does_not_take_its_place() -> None:
     world = World().knows(user="bert", opt_outs=[{}])
-    outbox = run(
-        world, Record("preferences", partition_of(b"bert", PARTITIONS), 0, NOW, user_key("shop", "bert"), b"{")
-    )
+    outbox = run(world, Record("preferences", BERTS, 0, NOW, user_key("shop", "bert"), b"{"))
     assert [key for key, *_ in again(outbox)] == [user_key("shop", "bert")]
     assert again(run(world, Record("preferences", HOME, 0, NOW, user_key("shop", "nobody"), None))) == []

@@ -1,6 +1,7 @@
 """remember beside a model of its topic: in any order, the running table, the restored and the compacted one agree."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from agents.remember import remember
 from agents.stage import Outbox
 from schemas import topics
-from schemas.keys import partition_of, user_key
+from schemas.keys import HOME_BYTES, at, partition_of, user_key
 from schemas.records import Preference, encode
 from tables.preferences import TABLE, unpack
 from tables.table import DictEntries, Source
@@ -21,6 +22,8 @@ from tests.agents.world import NOW, PHONE, RING, Record
 PARTITIONS = 2
 HOME = partition_of(b"anna", PARTITIONS)
 ANNA = user_key("shop", "anna")
+APART, TOGETHER = [[0], [1]], [[0, 1], [1, 0]]
+"""Turns of a process that holds both partitions: a batch of each, or of both at once."""
 Asked = tuple[bytes, bytes | None, int]
 """Key, value and partition of what a producer writes."""
 
@@ -39,7 +42,7 @@ class Log:
 
     def __init__(self) -> None:
         self.parts: list[list[Record]] = [[] for _ in range(PARTITIONS)]
-        self.tables = [{"preferences": DictEntries()} for _ in range(PARTITIONS)]
+        self.tables = {"preferences": DictEntries()}
         self.told: list[bytes] = []
         self._at = [0] * PARTITIONS
         self._clock = 0
@@ -48,12 +51,15 @@ class Log:
         self._clock += 1
         self.parts[place].append(Record("preferences", place, len(self.parts[place]), NOW + self._clock, key, value))
 
-    def work(self, place: int, most: int) -> bool:
-        """One batch of one partition. False if there was nothing left."""
-        batch = self.parts[place][self._at[place] : self._at[place] + most]
-        self._at[place] += len(batch)
+    def work(self, places: Sequence[int], most: int) -> bool:
+        """One batch, of so many records of each of these partitions. False if there was nothing left."""
+        batch: list[Record] = []
+        for place in places:
+            found = self.parts[place][self._at[place] : self._at[place] + most]
+            self._at[place] += len(found)
+            batch += found
         outbox = Outbox()
-        remember(RING, lambda: NOW, PARTITIONS, tell=True)(batch, self.tables[place], outbox)
+        remember(RING, lambda: NOW, PARTITIONS, tell=True)(batch, self.tables, outbox)
         for topic, key, value, to, _ in outbox.records:
             if topic == topics.PREFERENCES.name:
                 self.append(key, value, to)
@@ -61,14 +67,19 @@ class Log:
                 self.told.append(value or b"")
         return bool(batch)
 
-    def drain(self, most: int = 3) -> "Log":
+    def drain(self, most: int = 3, turns: Sequence[Sequence[int]] = APART) -> "Log":
         for _ in range(200):
-            if not any([self.work(place, most) for place in range(PARTITIONS)]):
+            if not any([self.work(places, most) for places in turns]):
                 return self
         pytest.fail("it never ends: a copy is copied again")
 
+    def standing(self, place: int = HOME) -> dict[bytes, bytes]:
+        """The entries of a partition by their names."""
+        entries = self.tables["preferences"].items()
+        return {key[HOME_BYTES:]: entry for key, entry in entries if key.startswith(at(place, b""))}
+
     def running(self, place: int = HOME) -> dict[bytes, Any]:
-        return meaning(self.tables[place]["preferences"])
+        return meaning(self.standing(place))
 
 
 def compacted(log: list[Record]) -> list[Record]:
@@ -100,12 +111,13 @@ def meaning(entries: dict[bytes, bytes]) -> dict[bytes, Any]:
 
 
 def check(log: Log) -> None:
+    assert len(log.tables["preferences"]) == sum(len(log.standing(place)) for place in range(PARTITIONS))
     for place in range(PARTITIONS):
         whole, running = log.parts[place], log.running(place)
         assert restored(whole) == running
         assert restored(compacted(whole)) == running
         for start in range(0, len(whole), 3):
-            assert restored(whole[start:], log.tables[place]["preferences"]) == running, "a store ahead of its log"
+            assert restored(whole[start:], log.standing(place)) == running, "a store ahead of its log"
 
 
 def refused(log: Log, key: bytes = ANNA) -> list[str]:
@@ -123,15 +135,16 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("most", [1, 3, 50])
+@pytest.mark.parametrize("turns", [APART, TOGETHER], ids=["apart", "together"])
 def test_in_any_order_the_greatest_version_holds_in_running_restored_and_compacted_tables(
-    way: list[Asked], most: int
+    way: list[Asked], most: int, turns: list[list[int]]
 ) -> None:
     highest = max(msgspec.json.decode(value)["version"] for _, value, _ in way)
     for order in permutations(way):
         log = Log()
         for record in order:
             log.append(*record)
-        log.drain(most)
+        log.drain(most, turns)
         check(log)
         assert log.running()[ANNA][0] == highest
         of_highest = [value for _, value, _ in order if msgspec.json.decode(value)["version"] == highest]
@@ -183,7 +196,7 @@ STEPS = st.lists(
             st.sampled_from([0, 1]),
             st.sampled_from(["shop", "bank"]),
         ),
-        st.tuples(st.sampled_from([0, 1]), st.integers(1, 4)),
+        st.tuples(st.sampled_from([[0], [1], [0, 1], [1, 0]]), st.integers(1, 4)),
         st.tuples(st.sampled_from([b"anna", ANNA]), st.sampled_from([None, b"{"]), st.sampled_from([0, 1])),
     ),
     max_size=16,

@@ -6,7 +6,6 @@ import pytest
 
 from schemas import topics
 from schemas.channels import CHANNELS
-from schemas.keys import user_key
 from schemas.vocabulary import Lane
 from tables.preferences import context, unpack
 from tests.agents.world import (
@@ -18,6 +17,7 @@ from tests.agents.world import (
     asked,
     deliveries,
     id_of,
+    preference_key,
     steps,
     waiting,
     written,
@@ -108,7 +108,7 @@ def test_a_delivery_carries_what_its_call_needs_sealed_for_its_user_and_notifica
     assert RING.open(sent.params, id_of().encode()) == b'{"number":"4711"}'
     assert (sent.accepted_ms, sent.due_ms, sent.decided_at_ms) == (NOW, NOW, NOW + 5)
     assert (sent.template_version, sent.collapse_key, sent.attempt, sent.round) == (3, "one", 1, 1)
-    assert sent.address_hash == unpack(world.tables["preferences"][user_key("shop", "anna")]).reaches[1].hash
+    assert sent.address_hash == unpack(world.tables["preferences"][preference_key()]).reaches[1].hash
 
 
 @pytest.mark.parametrize("channel", CHANNELS)

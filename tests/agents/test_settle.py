@@ -1,13 +1,13 @@
 """settle and its policy: what each outcome leads to, when it is tried again, and until when."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.attempt import NOT_STARTED, Outcome
+from agents.attempt import NOT_STARTED, Outcome, Work
 from agents.deliver import abandon
 from agents.provider import Kind
 from schemas import metrics, topics
@@ -15,7 +15,7 @@ from schemas.keys import address_suppression
 from schemas.records import Delivery
 from schemas.vocabulary import CLASSES, MessageClass, Reason
 from tables.attempts import State
-from tests.agents.world import DAY, NOW, Delivering, a_delivery, id_of, ruled, steps, waiting, written
+from tests.agents.world import DAY, NOW, Delivering, a_delivery, delivered, id_of, ruled, steps, waiting, written
 
 RETRYABLE = [Kind.THROTTLED, Kind.UNAVAILABLE, Kind.MISCONFIGURED]
 
@@ -88,6 +88,19 @@ def test_a_sent_delivery_ends_and_its_status_carries_the_provider_s_id() -> None
     assert (status["position"], status["attempt"], status["channel"]) == ("sms_notifications.high/0/5", 1, "sms")
     assert delivering.latest(delivery).state == State.ENDED
     assert outbox.tally[metrics.ENDS, ("high", "sms", "sent", "")] == 1
+
+
+def test_outcomes_of_one_batch_are_kept_each_in_the_partition_of_its_delivery_s_record() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    _, outbox = delivering.run(*(delivered(delivery, 5, partition=partition) for partition in (0, 1, 2)))
+    results = [ruled(Kind.ACCEPTED), ruled(Kind.UNAVAILABLE), ruled(Kind.REJECTED_REQUEST)]
+    works = cast(list[Work], outbox.calls)
+    outbox = delivering.settle(*(Outcome(work, result, NOW) for work, result in zip(works, results, strict=True)))
+    positions = [status["position"] for status in written(outbox, topics.STATUSES)]
+    assert positions == [f"sms_notifications.high/{partition}/5" for partition in (0, 1, 2)]
+    latest = [delivering.latest(delivery, partition) for partition in (0, 1, 2)]
+    assert [(it.partition, it.step) for it in latest] == [(0, "sent"), (1, "retrying"), (2, "dead")]
+    assert len(delivering.world.tables["attempts"]) == 3
 
 
 def test_a_sent_otp_that_went_once_more_is_flagged() -> None:
@@ -184,7 +197,7 @@ def test_whatever_calls_come_to_a_delivery_ends_once_and_in_time(tale: list[tupl
         ends, calls = [], 0
         for offset, (outcome, draw, asked) in enumerate(tale):
             delivering.draw = draw
-            later, outbox = delivering.run(*_as_record(delivery, offset))
+            later, outbox = delivering.run(delivered(delivery, offset))
             assert later is None
             for work in outbox.calls:
                 calls += 1
@@ -196,9 +209,3 @@ def test_whatever_calls_come_to_a_delivery_ends_once_and_in_time(tale: list[tupl
         assert len(ends) <= 1
         assert calls <= len(CLASSES[kind].backoff_s) + 2
         assert delivering.world.clock.now < delivery.deadline_ms
-
-
-def _as_record(delivery: Delivery, offset: int) -> list[Any]:
-    from tests.agents.world import delivered
-
-    return [delivered(delivery, offset)]

@@ -19,6 +19,7 @@ from agents.stage import Input, Later, Outbox
 from flows.engine.fetched import Fetched as Record
 from flows.engine.flow import chain
 from schemas import topics
+from schemas.keys import at as table_key
 from schemas.keys import notification_id, partition_of, user_key
 from schemas.records import Delivery, Preference, canonical, encode
 from schemas.sealing import KeyRing
@@ -32,6 +33,7 @@ NOW = 1_800_000_000_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
 PARTITIONS = 8
+HOME = partition_of(b"anna", PARTITIONS)
 RING = KeyRing({1: bytes(range(32))}, bytes(32))
 PHONE, MAILBOX, DEVICE = "+4915112345678", "anna@example.org", "device-token-0001"
 TWILIO = discover({f"CARILLON_TWILIO_{name}": "x1" for name in ("ACCOUNT", "KEY", "SECRET", "FROM")})["sms"]
@@ -65,7 +67,7 @@ class World:
         told = {"addresses": [{"channel": name, "address": where} for name, where in ADDRESSES.items()], **told}
         asked = msgspec.convert({"tenant": tenant, "user_id": user, "version": 1, **told}, Preference)
         entry = preferences.pack(preferences.entry_of(asked, RING))
-        self.tables["preferences"][user_key(tenant, user)] = entry
+        self.tables["preferences"][preference_key(user, tenant)] = entry
         return self
 
     def route(self, *batch: Input) -> Outbox:
@@ -111,12 +113,17 @@ def asked(
 
 def raw(value: bytes | None, offset: int = 0, key: bytes | None = b"anna") -> Record:
     """Anything at all on the input topic."""
-    return Record(topics.notifications(Lane.HIGH).name, partition_of(b"anna", PARTITIONS), offset, NOW, key, value)
+    return Record(topics.notifications(Lane.HIGH).name, HOME, offset, NOW, key, value)
 
 
 def id_of(key: str = "order-1", user: str = "anna", lane: Lane = Lane.HIGH) -> str:
     """The id of a notification of this world."""
     return notification_id("shop", lane, user, key)
+
+
+def preference_key(user: str = "anna", tenant: str = "shop") -> bytes:
+    """The table key of a user's preference, in the user's partition."""
+    return table_key(partition_of(user.encode(), PARTITIONS), user_key(tenant, user))
 
 
 def a_delivery(channel: str = "sms", params: dict[str, Any] | None = None, **changes: Any) -> Delivery:
@@ -142,10 +149,10 @@ def a_delivery(channel: str = "sms", params: dict[str, Any] | None = None, **cha
     return Delivery(**fields | changes)
 
 
-def delivered(delivery: Delivery, offset: int = 0, lane: Lane = Lane.HIGH) -> Record:
+def delivered(delivery: Delivery, offset: int = 0, lane: Lane = Lane.HIGH, partition: int = 0) -> Record:
     """A delivery as it lies on its channel's topic."""
     topic = topics.deliveries(delivery.channel, lane).name
-    return Record(topic, 0, offset, NOW, delivery.notification_id.encode(), encode(delivery))
+    return Record(topic, partition, offset, NOW, delivery.notification_id.encode(), encode(delivery))
 
 
 def written(outbox: Outbox, topic: Topic) -> list[dict[str, Any]]:
@@ -219,9 +226,9 @@ class Delivering:
         """One delivery, its call, and what followed."""
         return self.settle(Outcome(self.announce(delivery, offset), result, self.world.clock()))
 
-    def latest(self, delivery: Delivery) -> Attempt:
-        """What the table knows of a delivery."""
-        return attempts.unpack(self.world.tables["attempts"][key_of(delivery)])
+    def latest(self, delivery: Delivery, partition: int = 0) -> Attempt:
+        """What the table knows of a delivery whose record lies in `partition`."""
+        return attempts.unpack(self.world.tables["attempts"][key_of(delivery, partition)])
 
 
 def ruled(kind: Kind, reason: str = "because", **more: Any) -> Result:

@@ -14,6 +14,7 @@ if __name__ == "__main__":
         settings.kafka,
         settings.state,
         settings.ring(),
+        settings.partitions,
         settings.metrics_host,
         settings.metrics_port,
     )

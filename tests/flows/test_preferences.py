@@ -17,7 +17,7 @@ from flows.cluster import Cluster
 from flows.engine.restore import Log, restore
 from flows.engine.store import Store
 from schemas import topics
-from schemas.keys import partition_of, user_key
+from schemas.keys import at, partition_of, user_key
 from schemas.sealing import KeyRing
 from tables.preferences import TABLE, Entry, unpack
 from tables.table import DictEntries
@@ -50,7 +50,7 @@ def brisk(kafka: str) -> Iterator[None]:
 
 
 class Topic:
-    """A topic like `preferences` that is compacted at once, and the lane that tells over it, its tables in memory."""
+    """A topic like `preferences` that is compacted at once, and the lane that tells over it, its table in memory."""
 
     def __init__(self, brokers: str, folder: Path) -> None:
         self._brokers, self._folder = brokers, folder
@@ -60,7 +60,7 @@ class Topic:
         at_once = {"segment_ms": "100", "min_cleanable_dirty_ratio": "0.01", "delete_retention_ms": "0"}
         configure(brokers, ResourceType.TOPIC, self.name, **at_once)
         self._producer = Producer({"bootstrap.servers": brokers})
-        self.tables = [{"preferences": DictEntries()} for _ in range(PARTITIONS)]
+        self.tables = {"preferences": DictEntries()}
         self._at = [0] * PARTITIONS
 
     def write(self, key: bytes | None, value: bytes | None, place: int) -> None:
@@ -87,7 +87,7 @@ class Topic:
                 batch = [_record(message) for message in new if message.partition() == place]
                 outbox = Outbox()
                 stage = remember(RING, lambda: int(time.time() * 1000), PARTITIONS, tell=True)
-                stage(batch, self.tables[place], outbox)
+                stage(batch, self.tables, outbox)
                 self._at[place] = max([self._at[place], *(record.offset + 1 for record in batch)])
                 for topic, key, value, partition, _ in outbox.records:
                     if topic == topics.PREFERENCES.name:
@@ -105,15 +105,14 @@ class Topic:
         return self.read()
 
     def restored(self) -> dict[bytes, Entry]:
-        """The tables as a worker without local state restores them."""
-        stores = [Store(self._folder / uuid.uuid4().hex, None, time.time()) for _ in range(PARTITIONS)]
-        logs = [Log(self.name, place, store, TABLE.fold) for place, store in enumerate(stores)]
+        """The table as a worker without local state restores it."""
+        store = Store(self._folder / uuid.uuid4().hex, None, time.time())
+        logs = [Log(self.name, place, store, TABLE.fold) for place in range(PARTITIONS)]
         assert restore(self._brokers, logs, RING, lambda left: None, lambda topic, count: None, lambda: False)
-        keys = [user_key(tenant, "anna") for tenant in ("shop", "bank")]
-        found = {key: entry for store in stores for key, entry in zip(keys, store.get_many(keys), strict=True) if entry}
-        for store in stores:
-            store.close()
-        return {key: unpack(entry) for key, entry in found.items()}
+        keys = [at(place, user_key(tenant, "anna")) for place in range(PARTITIONS) for tenant in ("shop", "bank")]
+        found = {key: unpack(entry) for key, entry in zip(keys, store.get_many(keys), strict=True) if entry}
+        store.close()
+        return found
 
 
 def _record(message: Message) -> Record:
@@ -141,9 +140,9 @@ def test_two_tenants_with_one_user_id_a_late_version_and_a_misplaced_one_survive
     values = [message.value() for message in kept if message.value() is not None]
     assert {message.partition() for message in kept if message.value() is not None} == {HOME}
     assert not [value for value in values if PHONE.encode() in (value or b"")]
-    restored, running = topic.restored(), topic.tables[HOME]["preferences"]
+    restored, running = topic.restored(), topic.tables["preferences"]
     assert {key: (entry.version, entry.opted_out) for key, entry in restored.items()} == {
-        user_key("shop", "anna"): (2, ["*/two"]),
-        user_key("bank", "anna"): (3, ["*/three"]),
+        at(HOME, user_key("shop", "anna")): (2, ["*/two"]),
+        at(HOME, user_key("bank", "anna")): (3, ["*/three"]),
     }
     assert {key: unpack(entry) for key, entry in running.items()} == restored

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.keys import (
+    HOME_BYTES,
     NAMESPACE,
     SEPARATOR,
     address_suppression,
+    at,
     delivery_key,
     notification_id,
     opt_out_suppression,
@@ -21,6 +23,7 @@ from schemas.keys import (
 from schemas.vocabulary import Lane
 
 NAMES = st.text(st.characters(exclude_characters=SEPARATOR, codec="utf-8"), min_size=1, max_size=20)
+PLACED = st.tuples(st.integers(0, 2 ** (8 * HOME_BYTES) - 1), st.binary(max_size=6))
 SCOPES = st.tuples(NAMES, st.sampled_from(Lane), NAMES, NAMES)
 
 
@@ -49,6 +52,28 @@ def test_no_key_of_one_kind_is_one_of_another() -> None:
     keys += [make(*three) for three in product(parts, repeat=3) for make in (delivery_key, address_suppression)]
     keys += [opt_out_suppression(*four) for four in product(parts, repeat=4)]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_name_lies_apart_in_each_partition() -> None:
+    names = [b"", user_key("shop", "anna"), notification_id("shop", Lane.HIGH, "anna", "order-1").encode()]
+    assert len({at(partition, name) for partition in range(512) for name in names}) == 512 * len(names)
+
+
+@given(PLACED, PLACED)
+def test_a_table_key_is_that_of_one_partition_and_one_name_alone(
+    one: tuple[int, bytes], other: tuple[int, bytes]
+) -> None:
+    assert (at(*one) == at(*other)) == (one == other)
+    partition, name = one
+    key = at(partition, name)
+    assert (int.from_bytes(key[:HOME_BYTES], "big"), key[HOME_BYTES:]) == (partition, name)
+    assert key.startswith(at(partition, b""))
+    assert key.startswith(at(other[0], b"")) == (partition == other[0])
+
+
+def test_a_table_key_never_changes() -> None:
+    """Table keys live in changelogs: a change of this value is a loss of every entry."""
+    assert at(258, b"name") == b"\x01\x02name"
 
 
 @given(st.binary(max_size=40), st.integers(1, 512))

@@ -61,6 +61,7 @@ TAP = '''
 from collections.abc import Sequence
 
 from agents.stage import Input, Outbox, Tables
+from schemas.keys import at
 from schemas.topics import STATUSES
 from tables import seen
 
@@ -70,7 +71,7 @@ TABLE = seen.TABLE
 
 def tap(batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
     for record in batch:
-        tables["seen"][record.key or b""] = b"1"
+        tables["seen"][at(record.partition, record.key or b"")] = b"1"
 '''
 
 STAGE = '''

@@ -15,6 +15,7 @@ from typing import Any
 from flows.engine.changelog import unpack
 from schemas import topics
 from schemas.channels import CHANNELS
+from schemas.keys import HOME_BYTES
 from schemas.vocabulary import Lane
 from tables.attempts import State
 from tables.attempts import unpack as unpack_attempt
@@ -172,7 +173,7 @@ class Audit:
         by_channel = {delivery[:2]: delivery for delivery in self._classes}
         for record in self._broker.records(ATTEMPTS):
             for key, entry in unpack(record.value or b"").items():
-                id_, channel, _ = key.decode().split("\x1f")
+                id_, channel, _ = key[HOME_BYTES:].decode().split("\x1f")
                 delivery, attempt = by_channel.get((id_, channel), (id_, channel, "")), unpack_attempt(entry or b"")
                 if attempt.state == State.ENDED:
                     ends[delivery].add((attempt.step, attempt.reason))

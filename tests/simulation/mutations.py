@@ -12,8 +12,9 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 import agents.dedup
 import agents.deliver
 import flows.engine.tenure
-from agents.stage import Input, Later, Outbox, Tables
-from flows.engine.engine import Engine
+from agents.stage import Input, Outbox, Tables
+from flows.engine.engine import Batch as Pending
+from flows.engine.engine import Engine, cut
 from flows.engine.frontier import Frontier, Span
 from flows.engine.line import Line
 from flows.engine.outside import Calls
@@ -33,6 +34,7 @@ from tests.simulation.staging import Wanted
 from tests.simulation.storms import (
     rows_take_long,
     the_wire_is_slow,
+    work_comes_in_heaps,
     workers_are_cut_off,
     workers_come_and_go,
     workers_stand_still,
@@ -178,11 +180,22 @@ def what_was_handed_back_stays_in_the_frontier() -> list[Wanted]:
     """A span is begun for records that are read again, and nobody ends it."""
     back = Engine._hand_back
 
-    def hand_back(self: Engine, part: Partition, records: Sequence[Input], later: Later) -> None:
-        part.frontier.begin(records[later.index].offset, 0.0)
-        back(self, part, records, later)
+    def hand_back(self: Engine, batch: Pending, not_before_ms: int) -> None:
+        batch.part.frontier.begin(batch.records[0].offset, 0.0)
+        back(self, batch, not_before_ms)
 
     return [(Engine, "_hand_back", hand_back)]
+
+
+def a_partition_is_cut_in_two_and_only_its_first_piece_goes_on() -> list[Wanted]:
+    """What there was no room for is forgotten behind what is run again for another partition's sake."""
+    run = Engine._run
+
+    def piecemeal(self: Engine, ours: Sequence[Pending], room: int | None) -> list[Pending]:
+        piece, rest = cut(ours, room) if room is not None else (list(ours), [])
+        return [*run(self, piece, None), *rest]
+
+    return [*work_comes_in_heaps(), (Engine, "_run", piecemeal)]
 
 
 def a_refused_commit_is_forgotten() -> list[Wanted]:
@@ -236,8 +249,8 @@ def a_call_before_its_attempt_is_durable() -> list[Wanted]:
     """Calls begin with the emission that announces them."""
     emit = Engine._emit
 
-    def at_once(self: Engine, part: Partition, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
-        emit(self, part, views, outbox, lambda: None, whole)
+    def at_once(self: Engine, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
+        emit(self, views, outbox, lambda: None, whole)
         durable()
 
     return [(Engine, "_emit", at_once)]
@@ -248,10 +261,9 @@ def an_outcome_is_dropped() -> list[Wanted]:
 
     def settle(self: Calls) -> None:
         self._timer = None
-        groups, self._results = self._results, {}
-        for group in groups.values():
-            self._free(len(group))
-            self._written([announced for announced, _ in group])
+        found, self._results = self._results, []
+        self._free(len(found))
+        self._written([announced for announced, _ in found])
 
     return [(Calls, "_settle", settle)]
 
@@ -281,6 +293,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     partitions_are_taken_at_the_very_end,
     a_last_write_is_not_waited_for,
     what_was_handed_back_stays_in_the_frontier,
+    a_partition_is_cut_in_two_and_only_its_first_piece_goes_on,
     a_refused_commit_is_forgotten,
     a_full_channel_blocks_the_fetch_loop,
     routing_begins_before_the_preferences_are_read,

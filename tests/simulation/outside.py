@@ -10,7 +10,7 @@ from agents.provider import Kind, Message, Provider, Result
 from agents.render import Template
 from flows.engine.changelog import unpack
 from flows.engine.fetched import Fetched
-from schemas.keys import delivery_key
+from schemas.keys import HOME_BYTES, delivery_key
 from schemas.topics import changelog
 from schemas.vocabulary import Reason
 from tables import attempts
@@ -56,7 +56,7 @@ class Sms:
         if record.topic == ATTEMPTS:
             for key, entry in unpack(record.value or b"").items():
                 attempt = attempts.unpack(entry or b"")
-                self._announced.add((key, attempt.round, attempt.number))
+                self._announced.add((key[HOME_BYTES:], attempt.round, attempt.number))
 
     async def answer(self, message: Message) -> Result:
         """Take a call at once, answer it later."""

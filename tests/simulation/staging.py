@@ -47,6 +47,7 @@ _DYING: tuple[Any, ...] = (
     _engine.line,
     _engine.reader,
     _engine.seams,
+    _engine.tables,
     flows.writer,
 )
 _TELLING: tuple[Any, ...] = (flows.route, flows.deliver, flows.retry, flows.record, _engine.producer)
@@ -86,7 +87,7 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
     outside = clockwork, scenario.broker, scenario.weather
     clock = SimpleNamespace(monotonic=clockwork.monotonic, time=clockwork.time)
 
-    def die(why: str, error: BaseException | None = None) -> NoReturn:
+    def die(why: str, error: BaseException | None = None, code: int = 70) -> NoReturn:
         life = clockwork.life
         assert life is not None, "only a process dies"
         scenario.died(life, why, error)

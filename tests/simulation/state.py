@@ -8,21 +8,21 @@ from flows.engine.meters import Meters
 from schemas.metrics import Metric
 from tests.simulation.clockwork import Life
 
-Disk = dict[str, tuple[dict[bytes, bytes], list[int]]]
-"""Entries and the persisted offset, if any, by folder."""
+Disk = dict[str, tuple[dict[bytes, bytes], dict[int, int]]]
+"""Entries and the persisted offsets of partitions, by folder."""
 
 
 class DiskStore:
     """RocksDB's twin: a write is whole or not at all, and is there after a kill whatever Kafka knows of it."""
 
     def __init__(self, disk: Disk, life: Life, folder: Path) -> None:
-        self._entries, self._offset = disk.setdefault(str(folder), ({}, []))
+        self._entries, self._offsets = disk.setdefault(str(folder), ({}, {}))
         self._life = life
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         return [self._entries.get(key) for key in keys]
 
-    def write(self, entries: Mapping[bytes, bytes | None], offset: int | None = None) -> None:
+    def write(self, entries: Mapping[bytes, bytes | None], offsets: Mapping[int, int] | None = None) -> None:
         """Raises Killed before or after it."""
         self._life.point()
         for key, entry in entries.items():
@@ -30,15 +30,14 @@ class DiskStore:
                 self._entries.pop(key, None)
             else:
                 self._entries[key] = entry
-        if offset is not None:
-            self._offset[:] = [offset]
+        self._offsets.update(offsets or {})
         self._life.point()
 
-    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], offset: int) -> None:
-        self.write({key: entry for key, entry, _ in entries}, offset)
+    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], partition: int, offset: int) -> None:
+        self.write({key: entry for key, entry, _ in entries}, {partition: offset})
 
-    def offset(self) -> int | None:
-        return self._offset[0] if self._offset else None
+    def offset(self, partition: int) -> int | None:
+        return self._offsets.get(partition)
 
     def entries(self) -> int:
         return len(self._entries)

@@ -1,6 +1,11 @@
 """Weather and faults of one kind only, for guards that are seldom needed; each must be outlived."""
 
-from tests.simulation import scenario
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import flows.engine.reader
+from tests.simulation import scenario, traffic
 from tests.simulation.staging import Wanted
 from tests.simulation.weather import Weather
 
@@ -52,4 +57,31 @@ def workers_are_cut_off() -> list[Wanted]:
     ]
 
 
-STORMS = (rows_take_long, the_wire_is_slow, workers_are_cut_off, workers_come_and_go, workers_stand_still)
+def work_comes_in_heaps() -> list[Wanted]:
+    """In fair weather: there is more of it, fetches bring much of several partitions, and templates are often still to
+    be fetched."""
+    few = traffic.requests
+
+    def many(draw: Random, count: int, *more: Any) -> Iterator[traffic.Written]:
+        return few(draw, 4 * count, *more)
+
+    return [
+        (scenario, "CASTS", {"path": 1}),
+        (traffic, "requests", many),
+        (flows.engine.reader, "FETCH_RECORDS", 50),
+        (Weather, "_odd", lambda self: False),
+        (Weather, "fetch_s", lambda self: self._draw.random()),
+        (Weather, "restore_records", lambda self: 50),
+        (Weather, "missing", lambda self: self._draw.random() < 0.15),
+        (Weather, "call_s", lambda self: self._draw.random() * 0.2),
+    ]
+
+
+STORMS = (
+    work_comes_in_heaps,
+    rows_take_long,
+    the_wire_is_slow,
+    workers_are_cut_off,
+    workers_come_and_go,
+    workers_stand_still,
+)

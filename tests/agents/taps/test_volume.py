@@ -5,16 +5,17 @@ from typing import Any
 from agents.stage import Outbox
 from agents.taps.volume import HOUR_MS, TABLE, pack, tap, unpack
 from schemas import metrics
+from schemas.keys import SEPARATOR, at
 from schemas.records import Status, encode
 from schemas.vocabulary import Step
 from tables.table import DictEntries
 from tests.agents.world import NOW, Record
 
 
-def status(offset: int, step: Step = Step.SENT, **fields: Any) -> Record:
+def status(offset: int, step: Step = Step.SENT, partition: int = 0, **fields: Any) -> Record:
     told = {"tenant": "shop", "channel": "sms", "at_ms": NOW, **fields}
     record = Status(notification_id="n", user_id="anna", position="t/0/0", step=step, **told)
-    return Record("statuses", 0, offset, NOW, b"n", encode(record))
+    return Record("statuses", partition, offset, NOW, b"n", encode(record))
 
 
 def run(table: DictEntries, *batch: Record) -> Outbox:
@@ -42,6 +43,17 @@ def test_a_batch_that_comes_again_counts_nothing() -> None:
     assert run(table, status(0), status(1)).tally == {}
     run(table, status(1), status(2))
     assert counts(table) == [3]
+
+
+def test_what_ends_in_two_partitions_is_counted_apart_by_the_offsets_of_each() -> None:
+    table, name = DictEntries(), SEPARATOR.join(("shop", "sms", str(NOW // HOUR_MS))).encode()
+    batch = [status(5), status(6), status(0, partition=1), status(7), status(1, partition=1)]
+    outbox = run(table, *batch)
+    assert table == {at(0, name): pack(3, 8), at(1, name): pack(2, 2)}
+    assert outbox.tally[metrics.VOLUME, ("shop", "sms", "sent")] == 5
+    assert run(table, *reversed(batch)).tally == {}
+    run(table, status(2, partition=1))
+    assert table == {at(0, name): pack(3, 8), at(1, name): pack(3, 3)}
 
 
 def test_what_goes_on_and_what_is_decided_about_a_whole_notification_is_no_end() -> None:

@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.local.children import Child, Nursery
 from flows.cluster import Cluster
 from flows.engine.changelog import unpack
+from schemas.keys import HOME_BYTES
 from schemas.topics import Topic
 from tests.flows.engine.toy import names, read_tally
 
@@ -138,6 +139,7 @@ class Toy:
             "TOY_NAMES": ",".join(self.toys),
             "TOY_WORKER": worker,
             "TOY_STATE": str(state),
+            "TOY_PARTITIONS": str(self.partitions),
             "TOY_JOURNAL": str(self.journal),
         }
         child = self._nursery.spawn(
@@ -225,7 +227,7 @@ class Toy:
     def tallies(self) -> dict[str, int]:
         """The latest count of each key in the changelog."""
         batches = [unpack(message.value()) for message in self.records(self.topics.log)]
-        return {key.decode(): read_tally(entry)[1] for batch in batches for key, entry in batch.items()}
+        return {key[HOME_BYTES:].decode(): read_tally(entry)[1] for batch in batches for key, entry in batch.items()}
 
     def committed(self, topic: Topic | None = None) -> list[int]:
         """What the group has committed of a topic (the main one by default), by partition; -1 where nothing."""

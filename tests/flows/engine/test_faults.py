@@ -15,7 +15,9 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from deploy.local.children import Nursery
 from deploy.local.stack import Stack
 from flows.clock import now_ms
+from flows.engine.culprits import MOST
 from flows.engine.flow import WAITS
+from flows.engine.stop import EXIT_FAULTY
 from schemas.vocabulary import Lane
 from tests.conftest import LIB
 from tests.flows.engine.conftest import Toy, eventually
@@ -143,6 +145,14 @@ def test_a_record_that_cannot_be_written_ends_the_process_and_nothing_behind_it_
     assert worker.events("fail_stop")[0]["why"].startswith("a record for")
 
 
+def test_a_stage_that_raises_on_thousands_of_records_stops_and_buries_no_more_of_them(toy: Toy) -> None:
+    toy.ask(*[{"do": "raise"}] * 2_500, partition=0)
+    worker = toy.start()
+    assert worker.wait() == EXIT_FAULTY
+    assert "so the fault is its own: mend it" in worker.events("fail_stop")[0]["why"]
+    assert len(list(toy.records(toy.topics.dead))) <= MOST
+
+
 def test_calls_under_way_are_cut_off_when_the_drain_is_over_and_their_results_are_durable(toy: Toy) -> None:
     ids = toy.ask({"do": "call", "s": 60}, {"do": "call", "s": 0.2}, {"do": "call", "s": 60}, partition=0)
     worker = toy.start()
@@ -214,6 +224,12 @@ def test_a_changed_partition_count_is_refused_at_the_start(toy: Toy) -> None:
     assert worker.wait() == 1
     assert "TopicsDiffer" in worker.child.tail()
     assert "carillon topics plan" in worker.child.tail()
+
+
+def test_topics_that_all_have_another_count_than_was_set_are_refused_at_the_start(toy: Toy) -> None:
+    worker = toy.spawn(TOY_PARTITIONS="4")
+    assert worker.wait() == 1
+    assert "needs topics of 4 partitions (CARILLON_PARTITIONS)" in worker.child.tail()
 
 
 @pytest.mark.parametrize("purpose", ["log", "out"])

@@ -5,6 +5,7 @@ import dataclasses
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,11 @@ from agents.stage import Tables
 from flows.engine.flow import Outside, Waits
 from flows.engine.frontier import Span
 from flows.engine.outside import Calls
-from flows.engine.partition import Partition
+from flows.engine.partition import Partition, Spans
 from flows.engine.queued import Then
 from tests import watching
 
+OTHER = Partition("t", 1, 0)
 WAITS = Waits(fetch_max_wait_ms=1, linger_ms=1, settle_s=0.005, drain_s=0.2)
 
 
@@ -44,7 +46,7 @@ class Stand:
         await asyncio.sleep(work)
         return work, "ended"
 
-    def _settle(self, part: Partition, results: list[object], durable: Then, whole: Then) -> None:
+    def _settle(self, results: list[object], durable: Then, whole: Then) -> None:
         self.settled.append(results)
         if self.durable_at_once:
             durable()
@@ -53,14 +55,18 @@ class Stand:
             self.undurable.append(durable)
             self.unwritten.append(whole)
 
-    def _done(self, part: Partition, span: Span) -> None:
-        self.done.append(span)
+    def _done(self, spans: Spans) -> None:
+        self.done += [span for _, span in spans]
 
-    def announce(self, *works: Any, part: Partition | None = None) -> Span:
-        part = part or self.part
-        span = part.frontier.begin(1, 0.0)
-        for then in self.calls.announce(part, span, list(works)):
-            then()
+    def begin(self, *works: Any, parts: Sequence[Partition] = ()) -> tuple[Span, Then, Then]:
+        """Announce calls of a run over some partitions: the span of the first, and what tells that it is durable."""
+        spans = [(part, part.frontier.begin(1, 0.0)) for part in parts or (self.part,)]
+        return spans[0][1], *self.calls.announce(spans, list(works))
+
+    def announce(self, *works: Any, parts: Sequence[Partition] = ()) -> Span:
+        span, durable, written = self.begin(*works, parts=parts)
+        durable()
+        written()
         return span
 
     @property
@@ -104,11 +110,20 @@ async def test_results_that_come_together_are_settled_together() -> None:
     assert len(stand.settled) == 1
 
 
-async def test_results_of_two_partitions_are_settled_apart() -> None:
+async def test_results_of_several_runs_are_settled_together() -> None:
     stand = Stand()
-    stand.announce(0.0)
-    stand.announce(0.0, part=Partition("t", 1, 0))
-    await until(lambda: len(stand.settled) == 2)
+    spans = [stand.announce(0.0), stand.announce(0.0, parts=[OTHER])]
+    await until(lambda: len(stand.results) == 2)
+    assert len(stand.settled) == 1
+    assert stand.done == spans
+
+
+async def test_a_run_over_several_partitions_is_done_in_all_of_them_with_its_last_call() -> None:
+    stand = Stand()
+    stand.announce(0.0, 0.03, parts=[stand.part, OTHER])
+    await until(lambda: len(stand.results) == 1)
+    assert stand.done == []
+    await until(lambda: len(stand.done) == 2)
 
 
 async def test_the_window_counts_a_call_from_its_announcement_until_it_is_settled_durably() -> None:
@@ -127,7 +142,7 @@ async def test_the_window_counts_a_call_from_its_announcement_until_it_is_settle
 
 async def test_announced_calls_that_have_not_begun_take_room() -> None:
     stand = Stand(window=3)
-    stand.calls.announce(stand.part, stand.part.frontier.begin(1, 0.0), [0.0, 0.0])
+    stand.begin(0.0, 0.0)
     assert await stand.calls.room() == 1
 
 
@@ -184,19 +199,18 @@ async def test_results_of_a_lost_partition_are_dropped_and_free_their_room() -> 
 
 async def test_calls_of_a_partition_begin_in_the_order_of_its_records_whichever_is_durable_first() -> None:
     stand = Stand(window=8)
-    first, second = (stand.part.frontier.begin(ends, 0.0) for ends in (1, 2))
-    first_durable, first_written = stand.calls.announce(stand.part, first, [0.01, 0.02])
-    for then in stand.calls.announce(stand.part, second, [0.03]):
-        then()
-    stand.announce(0.04, part=Partition("t", 1, 0))
+    first, first_durable, first_written = stand.begin(0.01, 0.02)
+    stand.announce(0.03, parts=[OTHER, stand.part])
+    stand.announce(0.035, parts=[OTHER])
+    stand.announce(0.04, parts=[Partition("t", 2, 0)])
     await until(lambda: stand.begun)
-    assert stand.begun == [0.04], "another partition does not wait"
+    assert stand.begun == [0.04], "a partition that has no part in it does not wait"
     first_durable()
-    await until(lambda: len(stand.done) == 2)
+    await until(lambda: len(stand.done) == 4)
     assert first not in stand.done
     first_written()
     await until(lambda: first in stand.done)
-    assert stand.begun == [0.04, 0.01, 0.02, 0.03]
+    assert stand.begun == [0.04, 0.01, 0.02, 0.03, 0.035]
 
 
 def test_a_call_that_is_cut_off_and_does_not_end_ends_the_process() -> None:
@@ -218,7 +232,7 @@ async def main():
     flows.engine.outside.CUT_OFF_S = 0.1
     calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True)
     part = Partition("t", 0, 0)
-    calls.announce(part, part.frontier.begin(1, 0.0), [object()])[0]()
+    calls.announce([(part, part.frontier.begin(1, 0.0))], [object()])[0]()
     await asyncio.sleep(0.01)
     await calls.drain(time.monotonic())
 
@@ -241,7 +255,7 @@ async def perform(work, tables):
 async def main():
     calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True)
     part = Partition("t", 0, 0)
-    calls.announce(part, part.frontier.begin(1, 0.0), [object()])[0]()
+    calls.announce([(part, part.frontier.begin(1, 0.0))], [object()])[0]()
     await asyncio.sleep(5)
 
 asyncio.run(main())

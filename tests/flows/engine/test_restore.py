@@ -15,6 +15,7 @@ from flows.engine.changelog import pack
 from flows.engine.restore import Log, restore
 from flows.engine.store import Store
 from schemas.errors import EngineBroken
+from schemas.keys import at
 from schemas.sealing import KeyRing
 from schemas.topics import Topic
 from tables.table import Fold, Source
@@ -57,7 +58,7 @@ def logged(kafka: str, tmp_path: Path) -> Logged:
 
 def test_an_empty_log_leaves_an_empty_store(logged: Logged) -> None:
     assert logged.restore()
-    assert (logged.store.entries(), logged.store.offset()) == (0, None)
+    assert (logged.store.entries(), logged.store.offset(0)) == (0, None)
 
 
 def test_a_changelog_is_read_to_its_end_and_the_last_entry_of_a_key_stays(logged: Logged) -> None:
@@ -65,13 +66,13 @@ def test_a_changelog_is_read_to_its_end_and_the_last_entry_of_a_key_stays(logged
     logged.batch({b"a": b"2", b"b": None})
     assert logged.restore()
     assert logged.store.get_many([b"a", b"b"]) == [b"2", None]
-    assert (logged.store.offset(), logged.left[-1], sum(logged.counted)) == (2, 0, 4)
+    assert (logged.store.offset(0), logged.left[-1], sum(logged.counted)) == (2, 0, 4)
 
 
 def test_a_store_goes_on_from_its_offset(logged: Logged) -> None:
     logged.batch({b"before": b"1"})
     logged.batch({b"after": b"1"})
-    logged.store.write({}, 1)
+    logged.store.write({}, {0: 1})
     logged.restore()
     assert logged.store.get_many([b"before", b"after"]) == [None, b"1"]
 
@@ -90,10 +91,10 @@ def test_a_position_below_the_start_of_the_log_begins_at_the_earliest(logged: Lo
     admin = AdminClient({"bootstrap.servers": logged.brokers})
     place = TopicPartition(logged.name, 0, 3)
     admin.delete_records([place])[place].result(10)
-    logged.store.write({}, 1)
+    logged.store.write({}, {0: 1})
     assert logged.restore()
     assert logged.store.get_many([b"k1", b"k3", b"k4"]) == [None, b"1", b"1"]
-    assert logged.store.offset() == 5
+    assert logged.store.offset(0) == 5
 
 
 def test_a_log_whose_every_record_has_expired_is_no_hindrance(logged: Logged) -> None:
@@ -107,7 +108,7 @@ def test_a_log_whose_every_record_has_expired_is_no_hindrance(logged: Logged) ->
 
 def test_a_log_that_ends_before_the_stores_offset_is_refused(logged: Logged) -> None:
     logged.batch({b"a": b"1"})
-    logged.store.write({}, 2)
+    logged.store.write({}, {0: 2})
     with pytest.raises(EngineBroken, match="ends at 1, before the local store at 2.*remove the local state"):
         logged.restore()
 
@@ -118,8 +119,8 @@ def test_source_records_are_folded_into_entries_and_those_of_no_use_left_out(log
     logged.record(b"c", b"1")
     logged.record(b"c", None)
     logged.restore(Fold(folded, lambda value, standing, ring: value))
-    assert logged.store.get_many([b"folded a", b"folded b", b"folded c"]) == [b"1", None, None]
-    assert (logged.store.offset(), logged.counted) == (4, [3])
+    assert logged.store.get_many([at(0, b"folded a"), at(0, b"folded b"), at(0, b"folded c")]) == [b"1", None, None]
+    assert (logged.store.offset(0), logged.counted) == (4, [3])
 
 
 def folded(source: Source) -> tuple[bytes, bytes | None] | None:
@@ -135,11 +136,11 @@ def added(value: bytes | None, standing: bytes | None, ring: KeyRing) -> bytes |
 
 
 def test_a_fold_is_told_the_entry_that_stands_in_the_store_or_since_this_batch(logged: Logged) -> None:
-    logged.store.write({b"folded a": b"0", b"folded b": b"0"}, 0)
+    logged.store.write({at(0, b"folded a"): b"0", at(0, b"folded b"): b"0"}, {0: 0})
     for key, value in ((b"a", b"1"), (b"a", b"2"), (b"b", b"0"), (b"c", b"3"), (b"a", b"1"), (b"c", b"4")):
         logged.record(key, value)
     logged.restore(Fold(folded, added))
-    assert logged.store.get_many([b"folded a", b"folded b", b"folded c"]) == [b"012", b"0", b"34"]
+    assert logged.store.get_many([at(0, b"folded a"), at(0, b"folded b"), at(0, b"folded c")]) == [b"012", b"0", b"34"]
 
 
 def test_entries_go_where_the_time_of_their_record_says(kafka: str, tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_entries_go_where_the_time_of_their_record_says(kafka: str, tmp_path: Pa
 def test_a_restore_ends_when_it_is_cancelled(logged: Logged) -> None:
     logged.batch({b"a": b"1"})
     assert not logged.restore(cancelled=lambda: True)
-    assert logged.store.offset() is None
+    assert logged.store.offset(0) is None
 
 
 def test_a_restore_writes_a_hundred_thousand_entries_in_seconds(logged: Logged) -> None:

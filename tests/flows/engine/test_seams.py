@@ -42,7 +42,7 @@ def parameters(function: Any) -> list[str]:
 async def app(tmp_path: Path) -> AsyncIterator[EngineApp]:
     """The app of a high flow that is not started."""
     flow = Flow("seam.high", Lane.HIGH, {}, lambda record, detail, tables, outbox: None)
-    app = app_of(flow, Host("w1", "127.0.0.1:1,127.0.0.1:2", tmp_path, RING))
+    app = app_of(flow, Host("w1", "127.0.0.1:1,127.0.0.1:2", tmp_path, RING, 1))
     yield app
     app.consumer.thread.thread_loop.close()  # type: ignore[attr-defined]
 

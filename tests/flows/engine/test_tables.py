@@ -1,11 +1,13 @@
 import time
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
+import flows.engine.tables
 from flows.engine.store import Store
 from flows.engine.tables import FlowTables, View
+from schemas.keys import at
 from schemas.topics import Topic
 from tables.table import DictEntries, Fold, Kind, Table
 
@@ -26,9 +28,9 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def tables(tmp_path: Path) -> FlowTables:
-    """A flow's tables, one of each kind, partition 3 open."""
+    """A flow's tables, one of each kind, partitions 3 and 5 held."""
     found = FlowTables(tmp_path, "flow", [OWN, SOURCE, EVERYWHERE], {"everywhere": DictEntries({b"k": b"v"})})
-    found.open(3)
+    found.hold({3, 5})
     return found
 
 
@@ -69,26 +71,54 @@ def test_each_table_knows_the_log_it_is_restored_from(tables: FlowTables) -> Non
     assert tables.changelogged == {"own"}
 
 
-def test_a_stage_gets_views_of_its_partition_and_the_replicated_tables(tables: FlowTables) -> None:
-    tables.store("own", 3).write({b"k": b"mine"})
-    views = tables.views(3)
-    views["own"].load([b"k"])
-    assert views["own"].get(b"k") == b"mine"
+def test_a_stage_gets_a_view_of_each_table_and_the_replicated_ones(tables: FlowTables) -> None:
+    tables.store("own").write({at(3, b"k"): b"mine"})
+    views = tables.views()
+    views["own"].load([at(3, b"k")])
+    assert views["own"].get(at(3, b"k")) == b"mine"
     assert views["everywhere"].get(b"k") == b"v"
-    cast(View, views["own"])[b"k"] = b"new"
-    assert tables.views(3, views)["own"].get(b"k") == b"new"
+    cast(View, views["own"])[at(3, b"k")] = b"new"
+    assert tables.views(views)["own"].get(at(3, b"k")) == b"new"
+
+
+def test_what_a_run_wrote_is_in_the_stores_and_goes_to_the_changelog_of_each_partition(tables: FlowTables) -> None:
+    views = tables.views()
+    for home in (3, 5, 3):
+        for name in (b"a", b"b"):
+            cast(View, views["own"])[at(home, name)] = b"%d" % home
+    cast(View, views["source"])[at(3, b"folded")] = b"1"
+    assert tables.write(views) == [
+        (LOG, 3, {at(3, b"a"): b"3", at(3, b"b"): b"3"}),
+        (LOG, 5, {at(5, b"a"): b"5", at(5, b"b"): b"5"}),
+    ]
+    assert tables.store("own").get_many([at(3, b"a"), at(5, b"a")]) == [b"3", b"5"]
+    assert tables.store("source").get_many([at(3, b"folded")]) == [b"1"]
+
+
+def test_a_key_without_a_partition_that_is_held_ends_the_process(
+    tables: FlowTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(why: str) -> NoReturn:
+        raise RuntimeError(why)
+
+    monkeypatch.setattr(flows.engine.tables, "die", die)
+    views = tables.views()
+    cast(View, views["own"])[at(4, b"k")] = b"1"
+    with pytest.raises(RuntimeError, match="begins with no partition that is held here"):
+        tables.write(views)
+    assert tables.store("own").get_many([at(4, b"k")]) == [None]
 
 
 def test_the_persisted_offset_moves_only_to_what_is_durable(tables: FlowTables) -> None:
-    store = tables.store("own", 3)
+    store = tables.store("own")
     tables.restored(LOG, 3, 11)
-    store.write({b"k": b"not acknowledged yet"})
+    store.write({at(3, b"k"): b"not acknowledged yet"})
     tables.persist()
-    assert store.offset() is None
+    assert store.offset(3) is None
     tables.logged(LOG, 3, 12)
-    assert store.offset() is None
+    assert store.offset(3) is None
     tables.persist()
-    assert store.offset() == 12
+    assert (store.offset(3), store.offset(5)) == (12, None)
 
 
 def test_a_record_behind_one_of_another_worker_moves_no_offset(tables: FlowTables) -> None:
@@ -96,43 +126,40 @@ def test_a_record_behind_one_of_another_worker_moves_no_offset(tables: FlowTable
     tables.logged(LOG, 3, 13)
     tables.logged(LOG, 3, 14)
     tables.persist()
-    assert tables.store("own", 3).offset() is None
+    assert tables.store("own").offset(3) is None
 
 
 def test_a_source_that_was_worked_moves_the_offset_of_its_table_and_another_topic_none(tables: FlowTables) -> None:
     tables.applied("the.source", 3, 5)
     tables.applied("some other topic", 3, 9)
     tables.persist()
-    assert (tables.store("source", 3).offset(), tables.store("own", 3).offset()) == (5, None)
+    assert (tables.store("source").offset(3), tables.store("own").offset(3)) == (5, None)
 
 
-def test_stores_of_other_partitions_are_persisted_and_closed(tables: FlowTables, tmp_path: Path) -> None:
-    tables.open(4)
+def test_offsets_of_partitions_that_are_let_go_are_persisted_and_move_no_more(tables: FlowTables) -> None:
+    for number in (3, 5):
+        tables.restored(LOG, number, 11)
+        tables.logged(LOG, number, 12)
+    tables.hold({5, 6})
+    for number in (3, 5):
+        tables.logged(LOG, number, 13)
+    tables.persist()
+    assert (tables.store("own").offset(3), tables.store("own").offset(5)) == (12, 13)
+
+
+def test_what_is_held_anew_keeps_its_store(tables: FlowTables) -> None:
+    before = tables.store("own")
+    tables.hold({3})
+    assert tables.store("own") is before
+
+
+def test_entries_and_offsets_are_there_when_tables_are_opened_again(tables: FlowTables, tmp_path: Path) -> None:
     tables.restored(LOG, 3, 11)
     tables.logged(LOG, 3, 12)
-    tables.keep_only({4})
-    with pytest.raises(KeyError):
-        tables.store("own", 3)
-    assert tables.store("own", 4)
-    assert Store(tmp_path / "flow" / "own" / "3", OWN.keep_s, time.time()).offset() == 12
-
-
-def test_an_offset_of_a_store_that_is_closed_is_forgotten(tables: FlowTables) -> None:
-    tables.restored(LOG, 3, 11)
-    tables.keep_only(set())
-    tables.logged(LOG, 3, 12)
-    tables.persist()
-    tables.open(3)
-    tables.persist()
-    assert tables.store("own", 3).offset() is None
-
-
-def test_opening_twice_keeps_the_store(tables: FlowTables) -> None:
-    before = tables.store("own", 3)
-    tables.open(3)
-    assert tables.store("own", 3) is before
+    tables.close()
+    assert Store(tmp_path / "flow" / "own", OWN.keep_s, time.time()).offset(3) == 12
 
 
 def test_entries_are_counted_by_table(tables: FlowTables) -> None:
-    tables.store("own", 3).write({b"a": b"1", b"b": b"2"})
+    tables.store("own").write({b"a": b"1", b"b": b"2"})
     assert tables.entries() == {"own": 2, "source": 0}

@@ -26,6 +26,7 @@ from flows.engine.producer import FlowProducer
 from flows.engine.seams import Thread
 from flows.engine.tenure import COMMIT_S, Tenure
 from flows.engine.watchdog import Watchdog
+from schemas.keys import at
 from schemas.sealing import KeyRing
 from schemas.topics import Cleanup, Topic, changelog
 from schemas.vocabulary import Lane
@@ -74,15 +75,16 @@ class Work:
     def stage(self, batch: Sequence[Input], tables: Tables, outbox: Outbox) -> Later | None:
         """Records of the main topic."""
         tally, side = tables["tally"], tables["side"]
-        tally.load([record.key or b"" for record in batch])
-        side.load([record.key or b"" for record in batch])
+        keys = [at(record.partition, record.key or b"") for record in batch]
+        tally.load(keys)
+        side.load(keys)
         for index, record in enumerate(batch):
             asked = json.loads(record.value or b"{}")
             mistaken = asked.get("mistaken", False) and self._waits[asked["id"]]
             if asked.get("until_ms", 0) > now_ms() and not mistaken:
                 self._waits[asked["id"]] += 1
                 return Later(index, asked["until_ms"])
-            key = record.key or b""
+            key = keys[index]
             last, count = read_tally(tally.get(key))
             fresh = record.offset > last
             if fresh:
@@ -109,7 +111,7 @@ class Work:
     def remember(self, batch: Sequence[Input], tables: Tables, outbox: Outbox) -> None:
         """Records of the side topic become entries."""
         for record in batch:
-            tables["side"][record.key or b""] = record.value or b""
+            tables["side"][at(record.partition, record.key or b"")] = record.value or b""
             outbox.send(self.names.out, record.key, json.dumps({"side_seen": (record.value or b"").decode()}).encode())
 
     def bury(self, record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
@@ -240,7 +242,7 @@ def main() -> None:
     Watchdog.__init__.__kwdefaults__ = {"loop_s": patience, "progress_s": patience}  # type: ignore[attr-defined]
     state, worker = Path(os.environ["TOY_STATE"]), os.environ["TOY_WORKER"]
     flows = [flow(toy, worker, Path(os.environ["TOY_JOURNAL"])) for toy in os.environ["TOY_NAMES"].split(",")]
-    run(flows, Host(worker, os.environ["CARILLON_KAFKA"], state, RING))
+    run(flows, Host(worker, os.environ["CARILLON_KAFKA"], state, RING, int(os.environ["TOY_PARTITIONS"])))
 
 
 if __name__ == "__main__":

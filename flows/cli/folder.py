@@ -1,0 +1,38 @@
+"""Folders and files of this machine: whether they can be written, and whether a process has them alone."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from schemas.errors import Misconfigured
+
+
+def writable(folder: Path, remedy: str) -> Path:
+    """A folder, made where there is none. Raises Misconfigured, with the remedy, where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise Misconfigured(f"{folder} cannot be written ({error.strerror}): {remedy}") from None
+
+
+@contextmanager
+def alone(file: Path, taken: str) -> Iterator[None]:
+    """Hold a file that one process at a time can hold; who is killed lets go of it. Raises Misconfigured where it is
+    `taken`."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise Misconfigured(f"{file} cannot be opened ({error.strerror}): let its owner run this") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Misconfigured(taken) from None
+        yield
+    finally:
+        os.close(descriptor)

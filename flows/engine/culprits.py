@@ -1,0 +1,28 @@
+"""Records on which a stage raised, minute by minute: when they are so many, the fault is in the stage. Pure."""
+
+MOST = 1_000
+SHARE = 0.05
+WINDOW_S = 60.0
+
+
+class Culprits:
+    """Counts what one flow runs and what it buries for having raised."""
+
+    __slots__ = ("_records", "_since", "found")
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._records = 0
+        self.found = 0
+        """Culprits of the minute under way."""
+
+    def ran(self, records: int, now: float) -> None:
+        """So many records were run at `now` (monotonic seconds)."""
+        if now - self._since >= WINDOW_S:
+            self._since, self._records, self.found = now, 0, 0
+        self._records += records
+
+    def add(self) -> bool:
+        """One of them is a culprit. Returns whether they are too many: over 5 % of a minute, and over 1,000."""
+        self.found += 1
+        return self.found > MOST and self.found > SHARE * self._records
