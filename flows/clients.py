@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from agents.render import Template
 from flows.settings import Settings
-from schemas.errors import Malformed
+from schemas.errors import Malformed, Misconfigured
 from schemas.vocabulary import Reason
 
 LATEST_FOR_S = 30.0
@@ -37,7 +37,12 @@ def _client(service: str, endpoint: str, settings: Settings) -> BaseClient:
         parameter_validation=False,
         s3={"addressing_style": "path"},
     )
-    return boto3.client(service, endpoint_url=endpoint or None, region_name=settings.region, config=config)
+    try:
+        return boto3.client(service, endpoint_url=endpoint or None, region_name=settings.region, config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise Misconfigured(
+            f"no client for {service}: {error}; look at CARILLON_{service.upper()}, CARILLON_REGION and AWS_* variables"
+        ) from None
 
 
 class Templates:

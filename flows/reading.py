@@ -75,5 +75,10 @@ class Reader:
                 del ends[at.topic, at.partition]
 
 
+def position(message: Message) -> str:
+    """Where a record lies, as `topic/partition/offset`."""
+    return f"{message.topic()}/{message.partition()}/{message.offset()}"
+
+
 def _place(message: Message) -> Place:
     return message.topic() or "", message.partition() or 0

@@ -1,18 +1,65 @@
-"""The environment, read once into one frozen value. Every variable is here with its default; nothing else reads it."""
+"""Carillon's own settings, read once from the environment into one frozen value; here is every one with its default.
+
+What a provider needs are the fields of its class in `agents/providers/`, and CARILLON_<CHANNEL>_PROVIDER chooses among
+several of a channel (`agents/provider.py`); credentials and regions of AWS are boto3's to read.
+"""
 
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import agents.providers
 from agents import provider_settings
 from schemas.discovery import modules
 from schemas.errors import Misconfigured
+from schemas.keys import HOME_BYTES
 from schemas.sealing import KeyRing
 
 PREFIX = "CARILLON_"
+_READ = "read"
+"""Under this a field keeps how it is read, unless it is plain text: (variable, text) -> value, or Misconfigured."""
+
+
+def _whole(default: int, least: int, most: int) -> Any:
+    """A setting that is a whole number within bounds."""
+
+    def read(variable: str, text: str) -> int:
+        try:
+            found = int(text)
+        except ValueError:
+            found = least - 1
+        if not least <= found <= most:
+            raise Misconfigured(f"{variable} must be a whole number from {least} to {most}, not {text!r}")
+        return found
+
+    return field(default=default, metadata={_READ: read})
+
+
+def _server(default: str) -> Any:
+    """A setting that is the address of one of AWS's services, or empty for the service itself."""
+
+    def read(variable: str, text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            fit = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
+        except ValueError:
+            fit = False
+        if text and not fit:
+            raise Misconfigured(
+                f"{variable} must be an http or https address without a user name in it, such as {default}, or empty "
+                "for AWS's own"
+            )
+        return text
+
+    return field(default=default, metadata={_READ: read})
+
+
+def _folder(default: str) -> Any:
+    return field(default=Path(default), metadata={_READ: lambda variable, text: Path(text)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +67,35 @@ class Settings:
     """Where things are and what this process is called. Secrets stay out of its text."""
 
     kafka: str = "127.0.0.1:9092"
-    redis: str = "127.0.0.1:6379"
-    dynamodb: str = "http://127.0.0.1:8000"
-    s3: str = "http://127.0.0.1:5000"
+    dynamodb: str = _server("http://127.0.0.1:8000")
+    s3: str = _server("http://127.0.0.1:5000")
     region: str = "eu-central-1"
     bucket: str = "carillon-templates"
     logs_table: str = "NotificationLogs"
     preferences_table: str = "UserPreferences"
-    partitions: int = 8
-    replication: int = 1
-    state: Path = Path(".carillon/state")
+    # A table key says the partition in HOME_BYTES, and Kafka a topic's replicas in 15 bits.
+    partitions: int = _whole(8, 1, 256**HOME_BYTES)
+    replication: int = _whole(1, 1, 2**15 - 1)
+    state: Path = _folder(".carillon/state")
     worker: str = field(default_factory=socket.gethostname)
     metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
-    window: int = 64
+    metrics_port: int = _whole(0, 0, 2**16 - 1)
+    window: int = _whole(64, 1, 10_000)
     keys: str = field(default="", repr=False)
     index_key: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        """Read `CARILLON_*`. Raises Misconfigured with the variable's name."""
+        """Read `CARILLON_*`. Raises Misconfigured with the variable's name, and what is allowed."""
         source = os.environ if environment is None else environment
-        found: dict[str, object] = {}
+        found: dict[str, Any] = {}
         for setting in fields(cls):
-            text = source.get(PREFIX + setting.name.upper())
+            variable = PREFIX + setting.name.upper()
+            text = source.get(variable)
             if text is not None:
-                try:
-                    found[setting.name] = {"int": int, "Path": Path}.get(_type_name(setting.type), str)(text)
-                except ValueError:
-                    raise Misconfigured(f"{PREFIX}{setting.name.upper()} must be a whole number") from None
-        return cls(**found)  # type: ignore[arg-type]
+                read = setting.metadata.get(_READ)
+                found[setting.name] = read(variable, text) if read is not None else text
+        return cls(**found)
 
     def ring(self) -> KeyRing:
         """The key ring. Raises Misconfigured when there is none."""
@@ -59,10 +105,6 @@ class Settings:
                 "running `carillon up` they are there"
             )
         return KeyRing.from_text(self.keys, self.index_key)
-
-
-def _type_name(found: object) -> str:
-    return found if isinstance(found, str) else getattr(found, "__name__", "str")
 
 
 def variables() -> set[str]:

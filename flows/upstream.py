@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterable
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from agents import admit
+from flows.refusal import refusal
 from schemas import topics
 from schemas.channels import CHANNELS
-from schemas.errors import Unreachable
+from schemas.errors import Malformed
 from schemas.keys import partition_of, user_key
-from schemas.records import Address, Preference, encode
+from schemas.records import Address, Notification, Preference, encode
 from schemas.sealing import KeyRing
-from tables.preferences import context
+from schemas.vocabulary import CLASSES, Reason
+from tables import preferences
 
 FLUSH_S = 15.0
 Written = Callable[[Message], None]
@@ -35,18 +39,17 @@ class Upstream:
         )
         self.refused = 0
         """Records that the broker did not take."""
-        self._why = ""
+        self._why: KafkaError | None = None
 
     def write(
         self, topic: str, key: str | bytes | None, value: bytes | None, then: Written | None = None, partition: int = -1
     ) -> None:
         """Write one record, in order; `then` gets it once it is durable, from `turn` or `flush`. The partition follows
-        from the key unless it is given."""
+        from the key unless it is given. What Kafka does not take is told by `flush`."""
 
         def told(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                self.refused += 1
-                self._why = error.str()
+                self._refuse(error)
             elif then is not None:
                 then(message)
 
@@ -56,37 +59,62 @@ class Upstream:
                 return
             except BufferError:
                 self._producer.poll(0.1)
+            except KafkaException as error:
+                self._refuse(error.args[0])
+                return
+
+    def _refuse(self, error: KafkaError) -> None:
+        self.refused += 1
+        self._why = error
+
+    def send(self, asked: Notification, then: Written | None = None) -> None:
+        """Write a notification to the lane of its class. Raises Malformed, and writes nothing, where the engine would
+        bury it."""
+        topic = topics.notifications(CLASSES[asked.message_class].lane)
+        self.write(topic.name, asked.user_id, readable(asked), then)
 
     def prefer(self, preference: Preference, partitions: int, then: Written | None = None) -> None:
         """Write a preference whose addresses are sealed, as the engine would: under the user's key, in the partition of
-        the user id. In an environment with other `partitions` the engine moves it."""
+        the user id. In an environment with other `partitions` the engine moves it. Raises Malformed as `send` does."""
         key, home = user_key(preference.tenant, preference.user_id), preference.user_id.encode()
         place = partition_of(home, partitions)
-        self.write(topics.PREFERENCES.name, key, encode(preference), then, place)
+        self.write(topics.PREFERENCES.name, key, readable(preference), then, place)
 
     def turn(self) -> None:
         """Hear what has become durable so far."""
         self._producer.poll(0)
 
     def flush(self) -> None:
-        """Wait until everything is durable. Raises Unreachable when something cannot be written."""
+        """Wait until everything is durable. Raises Misconfigured when something was not taken, Unreachable if nobody
+        answered."""
         try:
             left = self._producer.flush(FLUSH_S)
         except KafkaException as error:
-            left, self._why = 1, error.args[0].str()
+            left, self._why = 1, error.args[0]
         if left or self.refused:
-            why = self._why or "no answer"
-            raise Unreachable(
-                f"Kafka at {self._brokers} (CARILLON_KAFKA) did not take {left + self.refused} of the records: {why}; "
-                "`carillon setup` makes the topics"
-            )
+            why = self._why or KafkaError(KafkaError._MSG_TIMED_OUT)
+            raise refusal(self._brokers, why, f"did not take {left + self.refused} of the records")
+
+
+def readable(record: Notification | Preference) -> bytes:
+    """A record as it goes to Kafka. Raises Malformed where the engine would not read it."""
+    value = encode(record)
+    try:
+        msgspec.json.decode(value, type=type(record))
+    except msgspec.ValidationError as error:  # says which field, unlike the engine's readers
+        raise Malformed(Reason.INVALID, str(error)) from None
+    if isinstance(record, Notification):
+        admit.read(value)
+    else:
+        preferences.read(value)
+    return value
 
 
 def sealed_address(ring: KeyRing, tenant: str, user_id: str, channel: str, address: str) -> Address:
     """An address as preferences should carry it: unreadable, with the hash it is looked up by."""
     return Address(
         channel=channel,
-        sealed=ring.seal(address.encode(), context(tenant, user_id)),
+        sealed=ring.seal(address.encode(), preferences.context(tenant, user_id)),
         hash=ring.address_hash(tenant, address),
     )
 

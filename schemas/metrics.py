@@ -68,6 +68,11 @@ RESTORE_LEFT = Metric(
     ("flow",),
 )
 STALENESS = Metric("replicated_table_staleness_seconds", Kind.GAUGE, "Since a replicated table was current", ("table",))
-IN_FLIGHT = Metric("deliver_calls_in_flight", Kind.GAUGE, "Provider calls under way", ("flow",))
+IN_FLIGHT = Metric(
+    "deliver_calls_in_flight",
+    Kind.GAUGE,
+    "What a flow does outside and has under way: provider calls of deliver, waits of retry, batches of rows of record",
+    ("flow",),
+)
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -57,7 +57,6 @@ class Addresses:
         """The settings that point Carillon's processes at what was started, with AWS keys that local servers accept."""
         servers = {
             "CARILLON_KAFKA": self.kafka,
-            "CARILLON_REDIS": self.redis,
             "CARILLON_DYNAMODB": self.dynamodb,
             "CARILLON_S3": self.s3,
         }

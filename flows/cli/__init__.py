@@ -55,6 +55,13 @@ class Refused(click.ClickException):
 class Commands(click.Group):
     """Finds the commands of the table above, and turns our errors into one line each."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse what is no text: Python keeps such bytes of a command line as lone surrogates."""
+        for place, argument in enumerate(args, 1):
+            if any("\ud800" <= sign <= "\udfff" for sign in argument):
+                raise Refused(f"argument {place} is not UTF-8: set the terminal to it, or write the argument otherwise")
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order one meets them."""
         return list(COMMANDS)
@@ -85,8 +92,8 @@ def main() -> None:
     """Carillon takes a notification as an event on Kafka and sees to it that the right person gets it once, by push,
     SMS or email.
 
-    Settings are CARILLON_* variables; flows/settings.py names them with their defaults. Beside a running `carillon up`
-    nothing needs to be set: what the environment lacks is read from .carillon/stack.env and .carillon/keys.env of this
-    folder.
+    Settings are CARILLON_* variables: flows/settings.py names Carillon's own with their defaults, agents/providers/
+    those of each provider. Beside a running `carillon up` nothing needs to be set: what the environment lacks is read
+    from .carillon/stack.env and .carillon/keys.env of this folder.
     """
     environment.fill(environ, Path.cwd())

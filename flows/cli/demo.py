@@ -1,6 +1,6 @@
 """`carillon demo`."""
 
-import os
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -10,14 +10,28 @@ import click
 from deploy.local.stack import StackError
 from flows.cli import environment
 from flows.cli.environment import HOME
+from flows.cli.folder import alone
 from flows.cli.trace import tell
 from flows.demo.ending import listening
 from flows.demo.show import Demo
 from schemas.errors import Misconfigured
 
 
+def finite(context: click.Context, parameter: click.Parameter, given: float | None) -> float | None:
+    """A time that comes."""
+    if given is not None and not 0 <= given < math.inf:
+        raise click.BadParameter("give a number of seconds, 0 or more")
+    return given
+
+
 @click.command()
-@click.option("--seconds", type=float, envvar="DEMO_SECONDS", help="Send for so long; without it until Ctrl-C.")
+@click.option(
+    "--seconds",
+    type=float,
+    callback=finite,
+    envvar="DEMO_SECONDS",
+    help="Send for so long; without it until Ctrl-C.",
+)
 @click.option("--stay", is_flag=True, help="Keep everything up after the summary, to look around, until Ctrl-C.")
 def demo(seconds: float | None, stay: bool) -> None:
     """Everything at once, on servers of its own: real Kafka, real workers, traffic, faults, and a reckoning.
@@ -29,8 +43,19 @@ def demo(seconds: float | None, stay: bool) -> None:
     Example:  DEMO_SECONDS=20 carillon demo
     """
     folder = Path.cwd()
-    home, keys = folder / HOME / "demo", environment.local_keys(folder)
-    shown = _Shown(folder / environment.STACK)
+    keys = environment.local_keys(folder)
+    # The keys stay when a demo ends, so the file can be what one demo at a time holds: what it removes is its own.
+    with alone(folder / environment.KEYS, "a demo runs in this folder already: stop it, or go to another folder"):
+        _run(folder, keys, seconds, stay)
+
+
+def _run(folder: Path, keys: dict[str, str], seconds: float | None, stay: bool) -> None:
+    """The one demo of a folder."""
+    home = folder / HOME / "demo"
+    # What a demo left that was killed, or whose sums did not close, is of servers that are gone.
+    shutil.rmtree(home / "state", ignore_errors=True)
+    (home / environment.STACK.name).unlink(missing_ok=True)
+    shown = _Shown(folder, home)
     try:
         with listening() as ending:
             closed = Demo(home, keys, ending, tell).run(seconds, stay, shown.write)
@@ -49,20 +74,21 @@ def demo(seconds: float | None, stay: bool) -> None:
 
 
 class _Shown:
-    """The settings of the demo's servers, where other commands look for them, unless a `carillon up` is there."""
+    """The settings of the demo's servers: where other commands look for them, or in its `home` where another stack's
+    are there."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._mine = False
+    def __init__(self, folder: Path, home: Path) -> None:
+        self._folder, self._home = folder, home
+        self._mine: Path | None = None
 
-    def write(self, settings: dict[str, str]) -> None:
-        """Write them, for their owner alone."""
-        if not self._file.exists():
-            self._mine = True
-            with os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
-                target.write(environment.as_lines(settings))
+    def write(self, settings: dict[str, str]) -> str:
+        """Write them, for their owner alone; returns what a shell in the folder runs first to reach the demo."""
+        usual, own = self._folder / environment.STACK, self._home / environment.STACK.name
+        self._mine = own if usual.exists() else usual
+        environment.write(self._mine, settings)
+        return f"set -a; . {own.relative_to(self._folder)}; set +a; " if self._mine == own else ""
 
     def remove(self) -> None:
         """Take them away again."""
-        if self._mine:
-            self._file.unlink(missing_ok=True)
+        if self._mine is not None:
+            self._mine.unlink(missing_ok=True)

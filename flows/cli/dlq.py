@@ -1,12 +1,12 @@
 """`carillon dlq`: the dead letters. What was in them stays sealed unless one asks for it."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import click
 import msgspec
 
 from flows.cli.doors import reached
+from flows.cli.records import readable, time_of
 from flows.cli.table import show as show_table
 from flows.reading import Reader
 from flows.settings import Settings
@@ -16,7 +16,6 @@ from schemas.records import DeadLetter, Delivery
 from schemas.sealing import KeyRing
 from tables.preferences import context
 
-_letter = msgspec.json.Decoder(DeadLetter).decode
 _delivery = msgspec.json.Decoder(Delivery).decode
 
 
@@ -69,16 +68,13 @@ def show(position_or_id: str, opened: bool) -> None:
 def _letters(settings: Settings) -> Iterator[DeadLetter]:
     with reached(settings):
         reader = Reader(settings.kafka)
-        for message in reader.read(reader.partitions(topics.DEAD_LETTERS.name)):
-            value = message.value()
-            if value is not None:
-                yield _letter(value)
+        yield from readable(reader.read(reader.partitions(topics.DEAD_LETTERS.name)), DeadLetter)
         reader.close()
 
 
 def _line(letter: DeadLetter) -> tuple[object, ...]:
     tried, id_ = len(letter.tried), letter.notification_id or ""
-    return _time(letter.at_ms), letter.cause, letter.channel or "", tried, letter.position, id_
+    return time_of(letter.at_ms), letter.cause, letter.channel or "", tried, letter.position, id_
 
 
 def _tell(letter: DeadLetter) -> None:
@@ -86,7 +82,7 @@ def _tell(letter: DeadLetter) -> None:
     told = {
         "cause": f"{letter.cause} {letter.detail}".strip(),
         "position": letter.position,
-        "time": _time(letter.at_ms),
+        "time": time_of(letter.at_ms),
         "notification": letter.notification_id,
         "channel": letter.channel,
         "body": body,
@@ -96,7 +92,7 @@ def _tell(letter: DeadLetter) -> None:
             click.echo(f"{name:14}{text}")
     for tried in letter.tried:
         what = f"{tried.reason} {tried.code}".strip()
-        click.echo(f"attempt {tried.attempt:<6}{_time(tried.at_ms)}  {tried.provider}  {what}, sent: {tried.sent}")
+        click.echo(f"attempt {tried.attempt:<6}{time_of(tried.at_ms)}  {tried.provider}  {what}, sent: {tried.sent}")
 
 
 def _open(letter: DeadLetter, ring: KeyRing) -> str:
@@ -105,11 +101,10 @@ def _open(letter: DeadLetter, ring: KeyRing) -> str:
         return "(no body was kept)"
     if letter.notification_id is None:
         return ring.open(letter.body, letter.position.encode()).decode(errors="backslashreplace")
-    delivery = _delivery(letter.body)
+    try:
+        delivery = _delivery(letter.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "(its body cannot be read)"
     address = ring.open(delivery.address, context(delivery.tenant, delivery.user_id)).decode()
     params = ring.open(delivery.params, delivery.notification_id.encode()).decode()
     return f"user {delivery.tenant}/{delivery.user_id}, template {delivery.template_id}\n{address}\n{params}"
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")[:-6]

@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from confluent_kafka import KafkaException
 
+from flows.refusal import refusal
 from flows.settings import Settings
 from schemas.errors import Misconfigured, Unreachable
+
+_MISSING = ("ResourceNotFoundException", "NoSuchBucket", "NoSuchKey")
 
 
 @contextmanager
@@ -17,12 +20,14 @@ def reached(settings: Settings) -> Iterator[None]:
     try:
         yield
     except KafkaException as error:
-        words = error.args[0].str()
-        raise Unreachable(f"Kafka at {settings.kafka} (CARILLON_KAFKA): {words}") from None
+        raise refusal(settings.kafka, error.args[0]) from None
+    except TimeoutError:
+        raise Unreachable(f"no answer in time from Kafka at {settings.kafka} (CARILLON_KAFKA)") from None
     except NoCredentialsError:
         raise Unreachable("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set for DynamoDB and S3") from None
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        raise Misconfigured(f"{places} refused: {code}. `carillon setup` makes what has to be there") from None
+        code, words = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        more = ". `carillon setup` makes what has to be there" if code in _MISSING else f", {words}"
+        raise Misconfigured(f"{places} refused: {code}{more}") from None
     except BotoCoreError as error:
         raise Unreachable(f"no answer from {places}: {type(error).__name__}") from None

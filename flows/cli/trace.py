@@ -1,13 +1,14 @@
 """`carillon trace`: every step of one notification, from the topics and the store."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
-import msgspec
+from confluent_kafka import Message
 
 from flows.cli.doors import reached
+from flows.cli.records import readable, time_of
 from flows.cli.table import show
 from flows.clients import Rows
 from flows.reading import Reader
@@ -21,9 +22,6 @@ from schemas.topics import Topic
 _BEFORE_MS = 60_000
 """How long before its row says a notification was accepted the search begins: clocks differ."""
 
-_status = msgspec.json.Decoder(Status).decode
-_dead_letter = msgspec.json.Decoder(DeadLetter).decode
-
 
 @click.command()
 @click.argument("notification_id")
@@ -33,6 +31,8 @@ def trace(notification_id: str) -> None:
     \b
     Example:  carillon trace 0b9f3a52-5d5e-5c1f-9e0a-7d1f4c1f2f10
     """
+    if not notification_id:
+        raise Misconfigured("an empty id is that of no notification: `carillon send` prints ids")
     tell(Settings.from_environment(), notification_id)
 
 
@@ -42,8 +42,8 @@ def tell(settings: Settings, notification_id: str) -> None:
         row = Rows(settings).get(notification_id)
         reader = Reader(settings.kafka)
         since = _accepted_ms(row) - _BEFORE_MS if row else None
-        statuses = [_status(value) for value in _under(reader, topics.STATUSES, notification_id, since)]
-        letters = [_dead_letter(value) for value in _under(reader, topics.DEAD_LETTERS, notification_id, since)]
+        statuses = list(readable(_under(reader, topics.STATUSES, notification_id, since), Status))
+        letters = list(readable(_under(reader, topics.DEAD_LETTERS, notification_id, since), DeadLetter))
         reader.close()
     if not statuses and row is None:
         raise Misconfigured(f"nothing is known of {notification_id}: `carillon send` prints ids; rows live 30 days")
@@ -53,15 +53,14 @@ def tell(settings: Settings, notification_id: str) -> None:
         click.echo(f"Dead letter: {letter.cause}; look with: carillon dlq show {letter.position}")
 
 
-def _under(reader: Reader, topic: Topic, key: str, since_ms: int | None) -> Iterator[bytes]:
-    """The values under `key`: all of them lie in one partition."""
+def _under(reader: Reader, topic: Topic, key: str, since_ms: int | None) -> Iterator[Message]:
+    """The records under `key`: all of them lie in one partition."""
     places = reader.partitions(topic.name)
     place = places[partition_of(key.encode(), len(places))]
     starts = reader.since([place], since_ms) if since_ms is not None else None
     for message in reader.read([place], starts):
-        value = message.value()
-        if message.key() == key.encode() and value is not None:
-            yield value
+        if message.key() == key.encode():
+            yield message
 
 
 def _steps(statuses: list[Status]) -> None:
@@ -72,7 +71,7 @@ def _steps(statuses: list[Status]) -> None:
         if status.possible_duplicate:
             reason += " (possible duplicate)"
         attempt = status.attempt or ""
-        rows.append((_time(status.at_ms), after, status.step, status.channel or "", attempt, status.provider, reason))
+        rows.append((time_of(status.at_ms), after, status.step, status.channel or "", attempt, status.provider, reason))
     show(("time (UTC)", "after", "step", "channel", "attempt", "provider", "reason"), rows)
 
 
@@ -91,7 +90,3 @@ def _row(row: dict[str, Any] | None) -> None:
 
 def _accepted_ms(row: dict[str, Any]) -> int:
     return int(datetime.fromisoformat(row["created_at"]["S"]).timestamp() * 1000)
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")[:-6]

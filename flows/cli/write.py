@@ -1,19 +1,21 @@
 """`carillon send` and `carillon prefer`."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import click
 from confluent_kafka import Message
 
 from flows.clock import now_ms
+from flows.reading import position
 from flows.settings import Settings
-from flows.upstream import Upstream, sealed_address, unfit
-from schemas import topics
+from flows.upstream import Upstream, readable, sealed_address, unfit
 from schemas.channels import CHANNELS
-from schemas.errors import Misconfigured
+from schemas.errors import Malformed, Misconfigured
 from schemas.keys import notification_id
-from schemas.records import Notification, OptOut, Preference, encode
+from schemas.records import Notification, OptOut, Preference
 from schemas.vocabulary import CLASSES, MessageClass
 
 TENANT = "acme"
@@ -76,28 +78,41 @@ def send(
     \b
     Example:  carillon send --user ada --template otp --class otp --channel sms --param code=123456
     """
-    lane = CLASSES[MessageClass(kind)].lane
-    first = key or uuid.uuid4().hex
-    upstream = Upstream(Settings.from_environment().kafka)
-    for number in range(count):
-        asked = Notification(
+    first = uuid.uuid4().hex if key is None else key
+
+    def asked(number: int) -> Notification:
+        return Notification(
             tenant=tenant,
             idempotency_key=first if count == 1 else f"{first}-{number}",
             user_id=user,
             channels=list(channels) or BEST,
-            category=category or kind,
+            category=kind if category is None else category,
             message_class=MessageClass(kind),
             template_id=template,
             params=dict(params),
         )
-        id_ = notification_id(tenant, lane, user, asked.idempotency_key)
-        upstream.write(topics.notifications(lane).name, user, encode(asked), partial(_tell, id_))
-        upstream.turn()
+
+    upstream = Upstream(Settings.from_environment().kafka)
+    with _refused():
+        readable(asked(count - 1))  # the longest key: either all are written or none
+        for each in map(asked, range(count)):
+            id_ = notification_id(tenant, CLASSES[each.message_class].lane, user, each.idempotency_key)
+            upstream.send(each, partial(_tell, id_))
+            upstream.turn()
     upstream.flush()
 
 
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Raises Misconfigured for what the engine would bury."""
+    try:
+        yield
+    except Malformed as error:
+        raise Misconfigured(f"the engine would not take it: {error}") from None
+
+
 def _tell(id_: str, message: Message) -> None:
-    click.echo(f"{id_}  {message.topic()}/{message.partition()}/{message.offset()}")
+    click.echo(f"{id_}  {position(message)}")
 
 
 @click.command()
@@ -143,9 +158,6 @@ def prefer(
         time_zone=time_zone,
     )
     upstream = Upstream(settings.kafka)
-    upstream.prefer(preference, settings.partitions, lambda message: click.echo(_place(message)))
+    with _refused():
+        upstream.prefer(preference, settings.partitions, lambda message: click.echo(position(message)))
     upstream.flush()
-
-
-def _place(message: Message) -> str:
-    return f"{message.topic()}/{message.partition()}/{message.offset()}"

@@ -24,7 +24,7 @@ from flows.demo.screen import Screen
 from flows.demo.sender import Sender
 from flows.demo.watch import gather, ready
 from flows.preparation import prepare
-from flows.reading import Reader
+from flows.reading import Reader, position
 from flows.settings import Settings
 from flows.supervisor import Supervisor, roles
 from flows.upstream import Upstream
@@ -41,6 +41,8 @@ _PREFIXES = ("CARILLON_", "AWS_")
 
 
 Trace = Callable[[Settings, str], None]
+Announce = Callable[[dict[str, str]], str]
+"""Tells others the settings; returns what a shell runs first, so that a command in it has them."""
 
 
 class Demo:
@@ -51,8 +53,9 @@ class Demo:
         self._home, self._keys, self._ending, self._trace = home, keys, ending, trace
         self._screen = Screen()
         self._held = ExitStack()
+        self._reach = ""
 
-    def run(self, seconds: float | None, stay: bool, announce: Callable[[dict[str, str]], None]) -> bool:
+    def run(self, seconds: float | None, stay: bool, announce: Announce) -> bool:
         """Everything; True if both sums close. `announce` gets the settings once the servers are up."""
         with self._held:
             settings, sandbox, addresses = self._start(announce)
@@ -67,11 +70,12 @@ class Demo:
             self._drain(settings, sender, addresses)
             closed = self._reckon(settings, sandbox, sum(sender.written.values()))
             if stay:
-                click.echo("Everything stays up until Ctrl-C; in another terminal of this folder: carillon dlq ls")
+                again = f"{self._reach}carillon dlq ls"
+                click.echo(f"Everything stays up until Ctrl-C; in another terminal of this folder: {again}")
                 self._ending.rest()
         return closed
 
-    def _start(self, announce: Callable[[dict[str, str]], None]) -> tuple[Settings, Sandbox, list[str]]:
+    def _start(self, announce: Announce) -> tuple[Settings, Sandbox, list[str]]:
         """Servers, topics, people and workers, all ready."""
         self._stack = Stack(self._home, fresh=True, keep=False, lib=_jars(self._home))
         self._held.callback(self._stack.stop)
@@ -83,7 +87,7 @@ class Demo:
             "CARILLON_TWILIO_CALLBACK_URL": "http://callbacks.example.com/twilio",
         }
         _become(local)
-        announce(local)
+        self._reach = announce(local)
         settings = Settings.from_environment()
         changed, _ = prepare(settings)
         click.echo(f"{changed} topics, two tables and the templates are there")
@@ -155,7 +159,7 @@ class Demo:
 
 def _records(reader: Reader, topic: Topic) -> Iterator[tuple[str, bytes | None]]:
     for message in reader.read(reader.partitions(topic.name)):
-        yield f"{message.topic()}/{message.partition()}/{message.offset()}", message.value()
+        yield position(message), message.value()
 
 
 def _introduce(settings: Settings) -> None:

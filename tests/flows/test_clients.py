@@ -13,7 +13,7 @@ import pytest
 from agents.render import Template
 from flows.clients import DOWN_FOR_S, GONE_FOR_S, LATEST_FOR_S, Rows, Templates
 from flows.settings import Settings
-from schemas.errors import Malformed
+from schemas.errors import Malformed, Misconfigured
 from schemas.vocabulary import Reason
 from tests.flows.engine.conftest import eventually
 
@@ -260,3 +260,17 @@ async def test_unprocessed_rows_come_back_by_their_places(settings: Settings, ch
     rows = Rows(replace(settings, dynamodb=choosy.url))
     assert await rows.put(rows.logs, [item("a"), item("b"), item("c")]) == [1, 2]
     assert choosy.taken == [["a"]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (Settings(dynamodb="127.0.0.1:8000"), "Invalid endpoint"),
+        (Settings(dynamodb="http://no_host_name"), "Invalid endpoint"),
+        (Settings(region="no region"), "CARILLON_REGION"),
+    ],
+)
+def test_settings_of_which_no_client_can_be_made_are_refused_by_name(wrong: Settings, says: str) -> None:
+    with pytest.raises(Misconfigured, match=says) as caught:
+        Rows(wrong)
+    assert "CARILLON_DYNAMODB" in str(caught.value)

@@ -3,7 +3,9 @@ import base64
 import pytest
 
 from flows import roster, taps
+from flows.picture import _Nothing
 from flows.settings import Settings
+from schemas import metrics
 from schemas.channels import CHANNELS
 from schemas.errors import Misconfigured
 from schemas.vocabulary import Lane
@@ -36,6 +38,14 @@ def test_a_flow_is_built_under_its_name_and_group() -> None:
     route, record = roster.build(["route.high", "record"], SETTINGS)
     assert (route.name, route.lane, route.group) == ("route.high", Lane.HIGH, "carillon-route.high")
     assert (record.name, record.lane) == ("record", None)
+
+
+def test_the_gauge_of_what_is_under_way_outside_tells_of_every_flow_that_has_any() -> None:
+    means = _Nothing()
+    built = [entry.build(means) for entry in roster.FLOWS.values()]
+    kinds = {flow.name.partition(".")[0] for flow in built if flow.outside is not None}
+    assert kinds == {"deliver", "retry", "record"}
+    assert {kind for kind in kinds if kind not in metrics.IN_FLIGHT.help} == set()
 
 
 def test_every_topic_a_flow_reads_writes_or_restores_from_is_in_the_catalogue() -> None:

@@ -1,8 +1,11 @@
 import base64
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+import flows
 from deploy.local import accounts
 from deploy.local.stack import Addresses
 from flows.settings import Settings, variables
@@ -29,10 +32,49 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.
     assert Settings.from_environment().window == 3
 
 
-@pytest.mark.parametrize("name", ["PARTITIONS", "REPLICATION", "METRICS_PORT", "WINDOW"])
-def test_what_is_no_number_is_refused_by_name(name: str) -> None:
-    with pytest.raises(Misconfigured, match=f"CARILLON_{name} must be a whole number"):
-        Settings.from_environment({f"CARILLON_{name}": "many"})
+BOUNDS = {
+    "CARILLON_PARTITIONS": (1, 65_536),
+    "CARILLON_REPLICATION": (1, 32_767),
+    "CARILLON_METRICS_PORT": (0, 65_535),
+    "CARILLON_WINDOW": (1, 10_000),
+}
+
+
+def test_every_number_of_the_settings_has_bounds() -> None:
+    numbers = {f"CARILLON_{each.name.upper()}" for each in fields(Settings) if each.type is int}
+    assert numbers == set(BOUNDS)
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [(name, *bounds) for name, bounds in BOUNDS.items()])
+def test_a_number_out_of_its_bounds_or_none_at_all_is_refused_with_what_is_allowed(
+    name: str, least: int, most: int
+) -> None:
+    for given in (str(least - 1), str(most + 1), "many", "1.5", ""):
+        with pytest.raises(Misconfigured) as caught:
+            Settings.from_environment({name: given})
+        assert str(caught.value) == f"{name} must be a whole number from {least} to {most}, not {given!r}"
+    for given in (least, most):
+        found = Settings.from_environment({name: str(given)})
+        assert getattr(found, name.removeprefix("CARILLON_").lower()) == given
+
+
+@pytest.mark.parametrize("name", ["CARILLON_DYNAMODB", "CARILLON_S3"])
+@pytest.mark.parametrize(
+    "given", ["127.0.0.1:8000", "dynamodb:8000", "ftp://here", "http://", "http://me@here", "http://["]
+)
+def test_an_address_that_is_none_is_refused_by_name_with_an_example(name: str, given: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{name} must be an http or https address .* such as http://127.0.0.1:"):
+        Settings.from_environment({name: given})
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    sources = "\n".join(path.read_text() for path in Path(flows.__file__).parent.rglob("*.py"))
+    unread = [each.name for each in fields(Settings) if not re.search(rf"(settings|self)\.{each.name}\b", sources)]
+    assert unread == []
+
+
+def test_an_empty_address_stands_for_the_service_itself() -> None:
+    assert Settings.from_environment({"CARILLON_S3": ""}).s3 == ""
 
 
 def test_keys_are_not_in_the_text_of_the_settings() -> None:

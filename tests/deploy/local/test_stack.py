@@ -110,7 +110,7 @@ def test_what_was_written_survives_a_restart_and_not_a_fresh_one(tmp_path: Path)
 def test_the_environment_tells_of_what_was_started_only(small: Stack) -> None:
     addresses = small.addresses
     told = {name: value for name, value in addresses.environment().items() if name.startswith("CARILLON_")}
-    assert told == {"CARILLON_REDIS": addresses.redis, "CARILLON_S3": addresses.s3}
+    assert told == {"CARILLON_S3": addresses.s3}
 
 
 def test_a_taken_port_is_named_with_the_server_that_wants_it(tmp_path: Path) -> None:

@@ -71,3 +71,30 @@ def test_settings_survive_the_way_through_lines(folder: Path) -> None:
     environment.fill(settings, folder)
     assert settings == odd
     assert shlex.split(environment.as_lines(odd))[0] == f"CARILLON_FCM_KEY={odd['CARILLON_FCM_KEY']}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"CARILLON_KAFKA=a:1\nCARILLON_S3='cut sho", "line 2: CARILLON_S3 cannot be read (No closing quotation)"),
+        (b"CARILLON_BUCKET=a\\", "line 1: CARILLON_BUCKET cannot be read (No escaped character)"),
+        (b"CARILLON_BUCKET=\xff", "cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("name", [environment.STACK, environment.KEYS])
+def test_a_file_that_cannot_be_read_is_told_by_name_and_line_in_every_command(
+    name: Path, text: bytes, says: str, carillon: Carillon, folder: Path
+) -> None:
+    (folder / environment.STACK).write_text("")
+    (folder / name).write_bytes(text)
+    done = carillon("flows")
+    assert done.exit_code == 2
+    [line] = done.stderr.splitlines()
+    assert name.name in line
+    assert says in line
+
+
+def test_a_folder_where_a_file_should_be_is_told_by_name(carillon: Carillon, folder: Path) -> None:
+    (folder / environment.STACK).mkdir()
+    done = carillon("flows")
+    assert (done.exit_code, "stack.env cannot be read (Is a directory)" in done.stderr) == (2, True)
