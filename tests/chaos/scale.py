@@ -28,11 +28,14 @@ def resize(rig: Rig, size: int) -> float:
         worker.terminate()
     idle = [worker for worker in rig.workers if "route.high" in worker.flows and not worker.running]
     made = idle[: max(0, size - len(running))]
+    began = time.monotonic()
     for worker in made:
         worker.start()
     while len(running) + len(made) < size:
         made.append(rig.worker(f"route-{len(rig.workers)}", "route.high"))
-    return max((worker.wait_ready() for worker in made), default=0.0)
+    for worker in made:
+        worker.wait_ready()
+    return time.monotonic() - began if made else 0.0
 
 
 def run(seed: int, count: int, step_s: float, users: int) -> Audit:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from tests.report import fault_pictures, seeds
+from tests.report import alone_section, fault_pictures, seeds
 from tests.report.gallery import Gallery
 from tests.report.markdown import spread, table
 from tests.report.results import Result, Results
 
-CHAOS, ROUTE, BROKERS = "make chaos", "make chaos-route", "make chaos-brokers"
+CHAOS, BROKERS = "make chaos", "make chaos-brokers"
 CURVES = ("kill", "rolling_restart", "broker_kill")
 """Faults whose recovery DESIGN.md puts a figure on."""
 
@@ -15,9 +15,9 @@ CURVES = ("kill", "rolling_restart", "broker_kill")
 def section(results: Results, gallery: Gallery) -> list[str]:
     """Its paragraphs."""
     found = [seed for seed in results.seeds if "accepted" in seed]
-    parts = ["## Loss and repeats under faults", _totals(results.seeds, found)]
-    parts += [_over_time(found, gallery), _checks(found), _by_cause(found, gallery)]
-    parts += ["### Routing alone", _routing(results.get("chaos/route"))]
+    parts = ["## Loss and repeats under faults", _totals(results.seeds, found), _kept(results.seeds)]
+    parts += [_with_routing(found, alone_section.routed(results.get("chaos/route"))), _over_time(found, gallery)]
+    parts += [_checks(found), _by_cause(found, gallery), *alone_section.section(results)]
     parts += ["## Recovery", _recovery(found, gallery), _by_fault(found)]
     return [*parts, "## Three brokers", _brokers(results.get("chaos/brokers"))]
 
@@ -51,6 +51,27 @@ def _worst(found: Sequence[Result]) -> int | None:
     return max((s["repeats_per_hurt_at_most"] for s in found if "repeats_per_hurt_at_most" in s), default=None)
 
 
+def _kept(all_: Sequence[Result]) -> str:
+    if not all_:
+        return ""
+    dirty = seeds.uncommitted(all_)
+    told = f" Run on an uncommitted tree: {seeds.ranges(dirty)}." if dirty else ""
+    return f"Seeds kept: {seeds.ranges(seed['seed'] for seed in all_)}.{told}"
+
+
+def _with_routing(found: Sequence[Result], routed: alone_section.Routed | None) -> str:
+    accepted, lost = seeds.total(found, "accepted"), seeds.total(found, "lost")
+    if accepted is None or lost is None or routed is None:
+        return ""
+    struck = seeds.struck(found).total()
+    return (
+        f"Together with routing alone, below: {accepted:,} accepted in the pipeline + {routed.inputs:,} inputs routed "
+        f"= {accepted + routed.inputs:,}, under {struck:,} faults struck + {routed.strikes:,} strikes on routing "
+        f"= {struck + routed.strikes:,}; lost: {lost:,} in the pipeline + {routed.lost:,} in routing (undecided, held "
+        f"for ever or not written) = {lost + routed.lost:,}."
+    )
+
+
 def _over_time(found: Sequence[Result], gallery: Gallery) -> str:
     alt, seed = "Rate and wait over time under faults", seeds.most_telling(found)
     if seed is None:
@@ -73,26 +94,6 @@ def _by_cause(found: Sequence[Result], gallery: Gallery) -> str:
     return gallery.hang("repeats", alt, lambda figure: fault_pictures.by_cause(figure, repeats, calls), size=(8.0, 2.4))
 
 
-def _routing(found: Result | None) -> str:
-    if found is None:
-        return f"Not measured: `{ROUTE}` has left nothing."
-    ran = [seed for seed in found["seeds"] if "inputs" in seed]
-    strikes = found["faults_a_seed"]
-    rows = [(str(seed["seed"]), ", ".join(seed["kinds"]), strikes, *(seed[name] for name in _ROUTING)) for seed in ran]
-    every = [sum(seed[name] for seed in ran) for name in _ROUTING]
-    rows.append(("together", "", strikes * len(ran), *every))
-    red = ", ".join(str(seed) for seed in found["failed_seeds"]) or "none"
-    return (
-        "Two workers on a backlog and a stream, struck every few seconds; an end in order may write nothing twice, "
-        "whatever else struck has deliver see the same delivery again and drop it:\n\n"
-        + table(("seed", "struck by", "strikes", *(name.replace("_", " ") for name in _ROUTING)), rows, words=2)
-        + f"\n\nSeeds that turned red: {red}."
-    )
-
-
-_ROUTING = ("inputs", "undecided", "routed_but_not_written", "decided_otherwise", "decided_twice", "re_emitted")
-
-
 def _recovery(found: Sequence[Result], gallery: Gallery) -> str:
     alt = "The wait for a call around a fault"
     curves = {name: shown for name in CURVES if (shown := seeds.curves(found, name))}
@@ -110,17 +111,26 @@ def _by_fault(found: Sequence[Result]) -> str:
     for name, count in sorted(seeds.struck(found).items()):
         single = seeds.alone(found, name)
         bounds = {strike["recovers_s"] for strike in single if strike["recovers_s"] is not None}
-        times = [strike["recovered_s"] for strike in single]
-        late = sum(s["recovers_s"] is not None and s["recovered_s"] > s["recovers_s"] for s in single)
-        rows.append((name.replace("_", " "), count, len(single), spread(times), *_bound(bounds, late)))
+        after, promised = _of(single, "recovered_s"), _bound(bounds, _too_late(single))
+        rows.append((name.replace("_", " "), count, len(single), after, *promised, _of(single, "late_s")))
     pairs = [strike for strike in seeds.strikes(found) if len(strike["faults"]) > 1]
-    late = sum(s["recovers_s"] is not None and s["recovered_s"] > s["recovers_s"] for s in pairs)
-    rows.append(("any pair", len(pairs), 0, spread([strike["recovered_s"] for strike in pairs]), "each its own", late))
+    after, late = _of(pairs, "recovered_s"), _of(pairs, "late_s")
+    rows.append(("any pair", len(pairs), 0, after, "each its own", _too_late(pairs), late))
+    titles = ("fault", "struck", "alone", "recovered after, s", "promised, s", "later than that", "late, s")
     return (
-        "Seconds from a fault's end until p99 from due to call, of the high lane, is below "
-        f"{seeds.PROMPT_MS} ms again; of strikes alone, median and range:\n\n"
-        + table(("fault", "struck", "alone", "recovered after, s", "promised, s", "later than that"), rows)
+        "Recovered after: seconds from a fault's end until p99 from due to call, of the high lane, is below "
+        f"{seeds.PROMPT_MS} ms again, and 0 where it was by then, as with faults that end with a wait. Late: the "
+        "seconds, of all since it struck and before the next strike, in which what was due was called later than "
+        f"{seeds.PROMPT_MS} ms. Both of strikes alone, median and range:\n\n" + table(titles, rows)
     )
+
+
+def _of(strikes: Sequence[Result], field: str) -> str:
+    return spread([strike.get(field) for strike in strikes])
+
+
+def _too_late(strikes: Sequence[Result]) -> int:
+    return sum(s["recovers_s"] is not None and s["recovered_s"] > s["recovers_s"] for s in strikes)
 
 
 def _brokers(found: Result | None) -> str:

@@ -15,7 +15,11 @@ ABOUT: dict[str, Any] = {
     "load_before": 0.5,
     "load_after": 1.75,
 }
+IDLE = {"idle_flows": 6, "idle_worker_percent": 1.25, "idle_broker_percent": 2.75}
 PEERS = {"carillon": 11.5, "plain lean": 9.5, "streams like": 24.5, "quix like": 80.25, "faust stock": 311.0}
+
+
+_LOST_IN_ROUTING = ("undecided", "held_for_ever", "routed_but_not_written")
 
 
 def leave(folder: Path) -> None:
@@ -23,21 +27,49 @@ def leave(folder: Path) -> None:
     for number in (1, 2):
         put(folder, f"chaos/seed-{number}", seed(number))
     put(folder, "chaos/route", ABOUT | _routing())
+    put(folder, "chaos/scale", ABOUT | _scale())
+    put(folder, "chaos/deliver", ABOUT | _deliver())
+    put(folder, "chaos/lanes", ABOUT | _lanes())
     put(folder, "chaos/selftest", ABOUT | {"red": {"no plant": [], "drop": ["lost", "undecided"]}, "faults": []})
     put(folder, "chaos/stock", ABOUT | {"accepted": 5000, "lost": 417, "repeats": {}, "red": ["lost"]})
     put(folder, "bench/peers", ABOUT | {"events": 40000, "users": 8000, "runs": 2, "peers": _backlog()})
     put(folder, "bench/kills", ABOUT | {"kills": 12, "rate": 4000, "seed": 1, "peers": _kills()})
     put(folder, "bench/steady", ABOUT | {"peers": {name: _rates(us) for name, us in PEERS.items()}})
-    put(folder, "bench/latency", ABOUT | {"rates": _rates(11.5)})
+    put(folder, "bench/latency", ABOUT | {"rates": _rates(11.5)} | IDLE)
     put(folder, "bench/pipeline", ABOUT | _pipeline())
     put(folder, "bench/blast", ABOUT | _blast())
     put(folder, "chaos/brokers", ABOUT | _brokers())
 
 
 def _routing() -> dict[str, Any]:
-    checks = ("undecided", "routed_but_not_written", "decided_otherwise", "decided_twice", "re_emitted")
+    checks = (*_LOST_IN_ROUTING, "decided_otherwise", "decided_twice", "re_emitted")
     seeds = [{"seed": n, "kinds": ["kill", "term"], "inputs": 70_001, **dict.fromkeys(checks, n)} for n in (1, 2)]
     return {"events": 70_000, "faults_a_seed": 12, "failed_seeds": [2], "seeds": seeds}
+
+
+def _scale() -> dict[str, Any]:
+    steps = [{"workers": n, "ready_s": s} for n, s in ((1, 2.5), (2, 3.5), (4, 6.5), (2, 0.0), (1, 0.0))]
+    lost = dict(zip(_LOST_IN_ROUTING, (1, 2, 4), strict=True))
+    return lost | {"inputs": 80_001, "re_emitted": 9, "steps": steps, "drained_s": 7.25, "faults": ["undecided"]}
+
+
+def _deliver() -> dict[str, Any]:
+    told = {"repeats": {"unknown outcome": 2, "crash window": 31}, "repeats_per_hurt_at_most": 13}
+    return told | {"hurts": 20, "calls": 40_321, "repeats_unflagged": 3, "lost": 5, "faults": ["lost"]}
+
+
+def _lanes() -> dict[str, Any]:
+    return {
+        "backlog": 900_000,
+        "waiting_at_first_opt_out": {"route.low": 456_789, "deliver.sms.low": 123_456},
+        "waiting_at_the_end": {"deliver.sms.low": 98_765},
+        "last_call_after_opt_out_s": {"each": [0.25, -0.125, 0.75], "worst": 0.75},
+        "otp_quiet_ms": {"p50": 21.5, "p99": 31.5, "p99.9": 36.5, "worst": 41.5, "count": 750},
+        "otp_quiet_lost": 0,
+        "otp_busy_ms": {"p50": 22.5, "p99": 52.5, "p99.9": 62.5, "worst": 72.5, "count": 2998},
+        "otp_busy_lost": 2,
+        "faults": ["otp_busy_lost"],
+    }
 
 
 def put(folder: Path, name: str, result: dict[str, Any]) -> None:
@@ -50,10 +82,10 @@ def put(folder: Path, name: str, result: dict[str, Any]) -> None:
 def seed(number: int, **other: object) -> dict[str, Any]:
     """A minute with a kill, a restart of all, a broker's death and a pair, each of which delays what was due then."""
     struck = [
-        _strike(["kill"], 5.0, 5.0, 10.0, 4.0 + number),
-        _strike(["rolling_restart"], 18.0, 22.5, 3.0, 0.5),
-        _strike(["broker_kill"], 32.0, 35.0, 15.0, 5.0),
-        _strike(["kill", "provider_outage"], 50.0, 54.0, 10.0, 1.0),
+        _strike(["kill"], 5.0, 5.0, 10.0, 4.0 + number, 7 + number),
+        _strike(["rolling_restart"], 18.0, 22.5, 3.0, 0.5, 6),
+        _strike(["broker_kill"], 32.0, 35.0, 15.0, 5.0, 8),
+        _strike(["kill", "provider_outage"], 50.0, 54.0, 10.0, 1.0, 7),
     ]
     return ABOUT | {
         "command": f"chaos.py SEED={number} DURATION=60",
@@ -85,9 +117,11 @@ def _brokers() -> dict[str, Any]:
     return figures | {"away": away, "faults": [], "seconds": [_second(second, []) for second in range(64)]}
 
 
-def _strike(faults: list[str], struck_s: float, healed_s: float, recovers_s: float, after_s: float) -> dict[str, Any]:
+def _strike(
+    faults: list[str], struck_s: float, healed_s: float, recovers_s: float, after_s: float, late_s: int
+) -> dict[str, Any]:
     times = {"struck_s": struck_s, "healed_s": healed_s, "recovers_s": recovers_s, "recovered_s": after_s}
-    return {"faults": faults} | times
+    return {"faults": faults, "late_s": late_s} | times
 
 
 def _second(second: int, struck: list[dict[str, Any]]) -> dict[str, float]:

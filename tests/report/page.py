@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.report import audit_section, fault_section, peer_section, pipeline_section
+from tests.report import audit_section, fault_section, lanes_section, peer_section, pipeline_section
 from tests.report.gallery import Gallery
 from tests.report.markdown import number, table
 from tests.report.results import Result, Results
@@ -28,7 +28,9 @@ def write(results: Results, folder: Path, fault_list: str) -> None:
         *audit_section.section(results),
         *peer_section.section(results, gallery),
         *pipeline_section.section(results, gallery),
+        *lanes_section.section(results),
         "## The runs",
+        _commits(results),
         _runs(results),
     ]
     (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n")
@@ -37,6 +39,13 @@ def write(results: Results, folder: Path, fault_list: str) -> None:
 
 def _faults(told: str) -> str:
     return f"<details><summary>The 48 faults, and what shows each</summary>\n\n```\n{told.rstrip()}\n```\n</details>"
+
+
+def _commits(results: Results) -> str:
+    """That the results are of several commits, if they are; that of the run which began last comes first."""
+    every = sorted([*results.single.values(), *results.seeds], key=lambda run: str(run.get("began")), reverse=True)
+    commits = list(dict.fromkeys(f"`{run['commit']}`" for run in every if "commit" in run))
+    return f"Run on different commits, the newest first: {', '.join(commits)}." if len(commits) > 1 else ""
 
 
 def _runs(results: Results) -> str:

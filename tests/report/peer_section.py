@@ -1,5 +1,6 @@
 """The page's part on the peers: the same routing work, side by side."""
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tests.report import peer_pictures
@@ -36,14 +37,22 @@ VARIANTS = (
 
 def section(results: Results, gallery: Gallery) -> list[str]:
     """Its paragraphs."""
+    backlog = results.peers("bench/peers") or results.get("bench/route")
+    known: list[str] = list(backlog["peers"]) if backlog else []
     return [
         "## Beside the peers",
         "Dedup, the join with preferences and routing to channel topics, each peer checked for equal outputs first. "
         + VARIANTS,
-        *_backlog(results.peers("bench/peers") or results.get("bench/route"), gallery),
-        *_kills(results.peers("bench/kills"), gallery),
-        *_steady(results.peers("bench/steady"), gallery),
+        *_backlog(backlog, gallery),
+        *_kills(results.peers("bench/kills"), known, gallery),
+        *_steady(results.peers("bench/steady"), known, gallery),
     ]
+
+
+def _missing(known: Sequence[str], shown: Collection[str]) -> str:
+    """Which peers of the backlog's table have no row in another."""
+    missing = "; ".join(title_of(name) for name in known if name not in shown)
+    return f"Not measured here: {missing}." if missing else ""
 
 
 def _backlog(found: Result | None, gallery: Gallery) -> list[str]:
@@ -67,7 +76,7 @@ def _backlog(found: Result | None, gallery: Gallery) -> list[str]:
     ]
 
 
-def _kills(found: Result | None, gallery: Gallery) -> list[str]:
+def _kills(found: Result | None, known: Sequence[str], gallery: Gallery) -> list[str]:
     alt, head = "Loss and repeats under kills, beside the peers", "### Loss and repeats under kills"
     if found is None:
         return [head, gallery.leave_empty("peers-kills", alt, KILLS)]
@@ -80,6 +89,7 @@ def _kills(found: Result | None, gallery: Gallery) -> list[str]:
         "again at once with its local state; the two Fausts have a fifth of the events and of the rate.",
         gallery.hang("peers-kills", alt, lambda f: peer_pictures.kills(f, rows, found["kills"]), size=size),
         table(("peer", "events", *_HARM.values()), [_harm(row) for row in rows]),
+        _missing(known, {row["peer"] for row in rows}),
         *(["These did not finish:\n\n" + "\n".join(trouble)] if trouble else []),
     ]
 
@@ -92,7 +102,7 @@ def _harm(row: Result) -> tuple[Any, ...]:
     return title_of(row["peer"]), row.get("events"), *figures
 
 
-def _steady(found: Result | None, gallery: Gallery) -> list[str]:
+def _steady(found: Result | None, known: Sequence[str], gallery: Gallery) -> list[str]:
     head, wait = "### At a steady rate", "Added latency at a steady rate, beside the peers"
     cost = "CPU of worker and broker at a steady rate, beside the peers"
     if found is None:
@@ -109,4 +119,5 @@ def _steady(found: Result | None, gallery: Gallery) -> list[str]:
         gallery.hang("steady-wait", wait, lambda figure: peer_pictures.steady_wait(figure, rates)),
         gallery.hang("steady-cost", cost, lambda figure: peer_pictures.steady_cost(figure, rates)),
         table(titles, rows),
+        _missing(known, rates),
     ]

@@ -29,6 +29,12 @@ _FIGURES = {
     "broker_cores_at_100m_a_day": "the broker",
 }
 
+_IDLE = {
+    "idle_flows": "flows in the process",
+    "idle_worker_percent": "worker, % of a core",
+    "idle_broker_percent": "its broker, % of a core",
+}
+
 
 def section(results: Results, gallery: Gallery) -> list[str]:
     """Its paragraphs."""
@@ -104,4 +110,9 @@ def _stage(found: Result | None) -> str:
     fields = ("rate", "p50_ms", "p99_ms", "p999_ms", "max_ms", "worker_us", "broker_us")
     rows = [("routing alone", *(row.get(field) for field in fields)) for row in found["rates"]]
     titles = ("", "events/s", "p50, ms", "p99, ms", "p99.9, ms", "longest, ms", "worker us/event", "broker us/event")
-    return table(titles, rows)
+    idle = [(what, found.get(name)) for name, what in _IDLE.items()]
+    return (
+        table(titles, rows)
+        + "\n\nAll flows of the high lane and record in one process, while nothing happens:\n\n"
+        + table(("standing idle", "figure"), idle)
+    )

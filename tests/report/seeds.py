@@ -59,6 +59,22 @@ def total(seeds: Iterable[Result], name: str) -> int | None:
     return sum(found) if found else None
 
 
+def ranges(numbers: Iterable[int]) -> str:
+    """Numbers with their gaps: 1-2, 101-116."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def uncommitted(seeds: Iterable[Result]) -> list[int]:
+    """Seeds that ran on a tree with changes that no commit has."""
+    return [seed["seed"] for seed in seeds if str(seed.get("commit", "")).endswith("-dirty")]
+
+
 def red(seeds: Iterable[Result]) -> dict[int, list[str]]:
     """Seeds whose audit found something, and what."""
     return {seed["seed"]: seed["faults"] for seed in seeds if seed["faults"]}

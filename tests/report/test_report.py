@@ -1,64 +1,30 @@
 """The page and its pictures, drawn from results made by hand."""
 
 import json
-import re
 from pathlib import Path
-from xml.etree import ElementTree
-
-import pytest
 
 from tests.report import handmade, page
 from tests.report.__main__ import EVIDENCE, fault_list
+from tests.report.drawn import draw, full, pictures, rows, words
 from tests.report.gallery import REPOSITORY
-from tests.report.handmade import ABOUT, put
+from tests.report.handmade import ABOUT
 from tests.report.results import read, take_over
 
-FULL = "full"
+ALONE = ("route", "scale", "deliver", "lanes", "brokers", "selftest", "stock")
 
 
-def draw(left: Path, folder: Path) -> str:
-    """Take over, draw, and give the page."""
-    take_over(left, folder / "results")
-    page.write(read(folder / "results"), folder, " 1 a router is killed\n")
-    return (folder / "README.md").read_text()
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a page drawn from all results."""
-    folder = tmp_path_factory.mktemp("evidence")
-    handmade.leave(folder / "left")
-    draw(folder / "left", folder)
-    return folder
-
-
-def rows(text: str, first: str) -> list[list[str]]:
-    """The rows of all tables that begin with a cell."""
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-    return [row for row in found if row[0] == first]
-
-
-def pictures(text: str) -> list[str]:
-    return re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
-
-
-def words(picture: Path) -> str:
-    return " ".join(ElementTree.parse(picture).getroot().itertext())
-
-
-def test_the_page_shows_every_picture_that_was_drawn_and_no_other(drawn: Path) -> None:
-    shown = pictures((drawn / "README.md").read_text())
+def test_the_page_shows_every_picture_that_was_drawn_and_no_other(drawn: Path, text: str) -> None:
+    shown = pictures(text)
     assert len(shown) == len(set(shown)) == 9
     assert {drawn / name for name in shown} == set((drawn / "pictures").iterdir())
 
 
-def test_figures_on_the_page_are_those_of_the_results(drawn: Path) -> None:
-    text = (drawn / "README.md").read_text()
+def test_figures_on_the_page_are_those_of_the_results(text: str) -> None:
     assert [row[1] for row in rows(text, "accepted")] == ["2,468", "8,999", "5,000"]
     assert rows(text, "**lost**") == [["**lost**", "0"]]
     assert rows(text, "strikes") == [["strikes", "8"]]
     assert rows(text, "most repeats after one fault") == [["most repeats after one fault", "7"]]
-    assert rows(text, "kill") == [["kill", "4", "2", "5.5 [5 to 6]", "10", "0"]]
+    assert rows(text, "kill") == [["kill", "4", "2", "5.5 [5 to 6]", "10", "0", "8.5 [8 to 9]"]]
     backlog, kills = (row for row in rows(text, "Carillon") if len(row) > 7)
     assert backlog[1:3] == ["12.9 [11.5 to 14.4]", "10.3"]
     assert kills == ["Carillon", "99,999", "12", "75,000", "0", "0", "0", "0", "2.5 [2.25 to 3]"]
@@ -68,12 +34,19 @@ def test_figures_on_the_page_are_those_of_the_results(drawn: Path) -> None:
     assert rows(text, "2 of 3") == [["2 of 3", "10.5", "6.25"]]
 
 
-def test_every_run_is_told_with_its_command_commit_machine_and_load(drawn: Path) -> None:
-    text = (drawn / "README.md").read_text()
+def test_every_run_is_told_with_its_command_commit_machine_and_load(text: str) -> None:
     (seeds,), (peers,) = rows(text, "`chaos/seeds`"), rows(text, "`bench/peers`")
     assert seeds[1:] == ["`chaos.py DURATION=60`", "`abc1234`", "2026-01-02T03:04:05Z", "123", "0.5, 1.75"]
     assert peers[1:3] == ["`run.py EVENTS=1000`", "`abc1234`"]
     assert "2 cores of Some CPU, 24 GB, Linux 6.1; kafka-server 4.4.0, python 3.11.7" in text
+
+
+def test_results_of_different_commits_are_told_with_the_newest_first(text: str, tmp_path: Path) -> None:
+    later, before = {"began": "2026-01-09T00:00:00Z"}, {"began": "2025-12-31T00:00:00Z"}
+    seed = handmade.seed(3, commit="def5678-dirty", **later)
+    several = full(tmp_path, {"chaos/seed-3": seed, "chaos/other": ABOUT | before | {"commit": "0123456"}})
+    assert "Run on different commits, the newest first: `def5678-dirty`, `abc1234`, `0123456`." in several
+    assert "different commits" not in text
 
 
 def test_pictures_say_their_figures_in_letters_that_can_be_searched(drawn: Path) -> None:
@@ -94,7 +67,7 @@ def test_drawing_again_changes_nothing(drawn: Path, tmp_path: Path) -> None:
 
 def test_what_was_not_run_says_so_in_its_place(tmp_path: Path) -> None:
     text = draw(tmp_path / "nothing", tmp_path / "page")
-    for target in ("chaos", "chaos-route", "chaos-brokers", "chaos-selftest", "chaos-stock"):
+    for target in ("chaos", *(f"chaos-{name}" for name in ALONE)):
         assert f"`make {target}` has left nothing" in text, target
     for target in ("bench-pipeline", "bench-latency", "bench-blast"):
         assert f"`make {target}` has left nothing" in text, target
@@ -103,47 +76,21 @@ def test_what_was_not_run_says_so_in_its_place(tmp_path: Path) -> None:
     assert all("not measured" in words(tmp_path / "page" / name) for name in shown)
 
 
-def test_seeds_of_routing_are_told_one_by_one_and_together(tmp_path: Path) -> None:
-    left = tmp_path / "left"
-    handmade.leave(left)
-    text = draw(left, tmp_path / "page")
-    assert "| 2 | kill, term | 12 | 70,001 | 2 | 2 | 2 | 2 | 2 |" in text
-    assert "| together |  | 24 | 140,002 | 3 | 3 | 3 | 3 | 3 |" in text
-    assert "Seeds that turned red: 2." in text
-
-
 def test_a_red_seed_and_a_peer_that_did_not_come_back_are_told(tmp_path: Path) -> None:
-    left = tmp_path / "left"
-    handmade.leave(left)
-    handmade.put(left, "chaos/seed-3", handmade.seed(3, lost=2, faults=["lost"]))
-    handmade.put(left, "chaos/seed-4", handmade.ABOUT | {"seed": 4, "faults": ["aborted"], "why": "a worker ended"})
-    text = draw(left, tmp_path / "page")
+    broken_off = ABOUT | {"seed": 4, "faults": ["aborted"], "why": "a worker ended"}
+    red = {"chaos/seed-3": handmade.seed(3, lost=2, faults=["lost"]), "chaos/seed-4": broken_off}
+    text = full(tmp_path, red)
     assert "* Seed 3 is **red**: lost" in text
     assert "* Seed 4 is **red**: aborted" in text
     assert "with none lost" not in text
     assert "* Bytewax, like: not back within 60 s of kill 3" in text
 
 
-def test_peers_that_ran_apart_stand_together_if_their_sizes_are_the_same(tmp_path: Path) -> None:
-    left, sizes = tmp_path / "left", {"kills": 12, "rate": 4000, "seed": 1}
-    for name, peer, more in (
-        ("kills", "carillon", {}),
-        ("kills-java", "streams like", {}),
-        ("kills-x", "x", {"seed": 2}),
-    ):
-        put(left, f"bench/{name}", ABOUT | sizes | {"peers": [{"peer": peer, "trouble": "none came"}]} | more)
-    take_over(left, tmp_path / "kept")
-    found = read(tmp_path / "kept").peers("bench/kills")
-    assert found is not None
-    assert [row["peer"] for row in found["peers"]] == ["carillon", "streams like"]
-    assert read(tmp_path / "kept").peers("bench/steady") is None
-
-
 def test_of_two_results_the_later_is_kept(tmp_path: Path) -> None:
     left, kept = tmp_path / "left", tmp_path / "kept"
     later, earlier = {"began": "2026-02-01T00:00:00Z"}, {"began": "2025-02-01T00:00:00Z"}
     handmade.leave(left)
-    assert len(take_over(left, kept)) == 12
+    assert len(take_over(left, kept)) == 15
     assert take_over(left, kept) == []
     handmade.put(left, "chaos/seed-1", handmade.seed(1, accepted=77, **later))
     handmade.put(left, "chaos/seed-2", handmade.seed(2, accepted=88, **earlier))

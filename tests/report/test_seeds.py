@@ -47,3 +47,8 @@ def test_every_check_of_a_seed_is_on_the_page() -> None:
     sources = [REPOSITORY / "tests" / "chaos" / f"{name}.py" for name in ("sums", "sent", "rows", "chaos")]
     asked = {name for path in sources for name in re.findall(r'expect_none\(\s*"(\w+)"', path.read_text())}
     assert asked == set(seeds.CHECKS)
+
+
+def test_numbers_are_told_as_ranges_whatever_their_order() -> None:
+    assert seeds.ranges([116, 2, 101, 1, 102]) == "1-2, 101-102, 116"
+    assert seeds.ranges([]) == ""

@@ -1,0 +1,45 @@
+"""A page drawn from results made by hand, and what a test reads on it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.report import handmade, page
+from tests.report.results import Result, read, take_over
+
+
+def draw(left: Path, folder: Path) -> str:
+    """Take over, draw, and give the page."""
+    take_over(left, folder / "results")
+    page.write(read(folder / "results"), folder, " 1 a router is killed\n")
+    return (folder / "README.md").read_text()
+
+
+def full(folder: Path, other: Mapping[str, Result]) -> str:
+    """The page of every result there is, with others in place of some or beside them, by name."""
+    handmade.leave(folder / "left")
+    for name, result in other.items():
+        handmade.put(folder / "left", name, result)
+    return draw(folder / "left", folder)
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The rows of all tables that begin with a cell."""
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [row for row in found if row[0] == first]
+
+
+def part(text: str, head: str) -> str:
+    """What stands under a heading, up to the next."""
+    return re.split(r"\n#+ ", text.split(f"# {head}\n", 1)[1], maxsplit=1)[0]
+
+
+def pictures(text: str) -> list[str]:
+    """The files that a page shows."""
+    return re.findall(r"!\[[^]]*\]\(([^)]*)\)", text)
+
+
+def words(picture: Path) -> str:
+    """The letters in a picture."""
+    return " ".join(ElementTree.parse(picture).getroot().itertext())
