@@ -4,7 +4,7 @@ import faulthandler
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from flows.engine.engine import Engine
 from flows.engine.stop import die
@@ -73,5 +73,3 @@ class Watchdog:
             faulthandler.dump_traceback(sys.stderr)
             die("the event loop is stuck" if stuck else f"no progress in {', '.join(stalled)}")
 
-
-Health = Callable[[], dict[str, str]]
