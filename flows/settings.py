@@ -73,7 +73,7 @@ class Settings:
     bucket: str = "carillon-templates"
     logs_table: str = "NotificationLogs"
     preferences_table: str = "UserPreferences"
-    # A table key says the partition in HOME_BYTES, all of them set for what belongs to none, and Kafka a topic's replicas in 15 bits.
+    # A table key says the partition in HOME_BYTES, of which one value means none; Kafka says replicas in 15 bits.
     partitions: int = _whole(8, 1, 256**HOME_BYTES - 1)
     replication: int = _whole(1, 1, 2**15 - 1)
     state: Path = _folder(".carillon/state")

@@ -72,4 +72,3 @@ class Watchdog:
         if stuck or stalled:
             faulthandler.dump_traceback(sys.stderr)
             die("the event loop is stuck" if stuck else f"no progress in {', '.join(stalled)}")
-

@@ -33,7 +33,7 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch: pytest.
 
 
 BOUNDS = {
-    "CARILLON_PARTITIONS": (1, 65_536),
+    "CARILLON_PARTITIONS": (1, 65_535),
     "CARILLON_REPLICATION": (1, 32_767),
     "CARILLON_METRICS_PORT": (0, 65_535),
     "CARILLON_WINDOW": (1, 10_000),
