@@ -10,7 +10,7 @@ stretch it was due in; what still drains of the blast falls into the last. Every
 from measure import percentile, say
 from pipeline import WARM_UP_S, Pipeline
 from results import Result
-from rig import Rig
+from rig import Rig, lead_s
 from sums import Sums
 
 from deploy.local.results import option
@@ -28,7 +28,7 @@ def main() -> None:
         path = Pipeline(rig, users)
         path.holds("warm", 500, WARM_UP_S)
         otps = rig.load("otp", rate, seconds * len(STRETCHES), users, "otp")
-        otps.sleep_until(seconds - 1)
+        otps.sleep_until(seconds - lead_s(rate * times, seconds))
         blast = rig.load("blast", rate * times, seconds, users, "marketing")
         late = {"otp_generator_late_ms": otps.finish()["late_ms"], "blast_generator_late_ms": blast.finish()["late_ms"]}
         path.check()

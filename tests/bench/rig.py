@@ -105,9 +105,9 @@ class Rig:
         return Worker(self, name, [sys.executable, str(HERE / "worker.py"), *flows], "flow_ready", len(flows))
 
     def load(self, name: str, rate: int, seconds: float, users: int, mix: str, prefix: str = "") -> Phase:
-        """Start the generator in its own process, for topics that begin with `prefix`; the first event is due in a
-        second."""
-        start = time.time() + 1.0
+        """Start the generator in its own process, for topics that begin with `prefix`; the first event is due after
+        `lead_s`."""
+        start = time.time() + lead_s(rate, seconds)
         arguments = [str(rate), str(seconds), str(start), name, str(users), mix, prefix]
         command = [sys.executable, str(HERE / "workload.py"), *arguments]
         return Phase(name, rate, seconds, start, self.spawn(f"load-{name}", command, self.environment))
@@ -169,6 +169,11 @@ class Rig:
 
         self.until(at_end, limit_s, f"{worker.name} at {end}")
         return samples
+
+
+def lead_s(rate: float, seconds: float) -> float:
+    """How long a generator takes to start and to make its events, at 0.1 ms each."""
+    return 1.0 + rate * seconds * 1e-4
 
 
 def producer(brokers: str, linger_ms: float = 20.0) -> Producer:

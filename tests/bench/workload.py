@@ -192,10 +192,13 @@ def generate(
 ) -> str:
     """Write event i at start + i / rate, whatever happens; returns how late the worst was and what it cost, as JSON.
 
-    The names of the topics it writes to begin with `prefix`.
+    The events are made before `start`, so that on shared cores their making takes no time from who is measured. The
+    names of the topics they are written to begin with `prefix`.
     """
-    writer, total, number, late = producer(brokers, linger_ms=1.0), int(rate * seconds), 0, 0.0
-    while number < total:
+    writer, number, late = producer(brokers, linger_ms=1.0), 0, 0.0
+    events = [event(number, users, phase, mix) for number in range(int(rate * seconds))]
+    prepared_s = time.process_time()
+    while number < len(events):
         due = start + number / rate
         now = time.time()
         if now < due:
@@ -203,14 +206,14 @@ def generate(
             time.sleep(min(0.002, due - now))
             continue
         late = max(late, now - due)
-        made = event(number, users, phase, mix)
+        made = events[number]
         writer.produce(f"{prefix}notifications.{made.lane}", made.body, made.user)
         number += 1
         if number % 64 == 0:
             writer.poll(0)
     if writer.flush(60):
         raise TimeoutError("the generator's events were not written within 60 s")
-    cost = {"events": number, "late_ms": round(late * 1000, 1), "cpu_s": round(time.process_time(), 2)}
+    cost = {"events": number, "late_ms": round(late * 1000, 1), "cpu_s": round(time.process_time() - prepared_s, 2)}
     return json.dumps(cost)
 
 
