@@ -6,23 +6,25 @@ WINDOW_S = 60.0
 
 
 class Culprits:
-    """Counts what one flow runs and what it buries for having raised."""
+    """Counts what one flow has run and what it buries for having raised."""
 
-    __slots__ = ("_records", "_since", "found")
+    __slots__ = ("_before", "_records", "_since", "found")
 
     def __init__(self) -> None:
         self._since = 0.0
         self._records = 0
+        self._before = 0
+        """Records of the minute before this one: a minute that has just begun says little of a share."""
         self.found = 0
         """Culprits of the minute under way."""
 
     def ran(self, records: int, now: float) -> None:
-        """So many records were run at `now` (monotonic seconds)."""
+        """So many records were run, and are done, at `now` (monotonic seconds)."""
         if now - self._since >= WINDOW_S:
-            self._since, self._records, self.found = now, 0, 0
+            self._since, self._before, self._records, self.found = now, self._records, 0, 0
         self._records += records
 
     def add(self) -> bool:
         """One of them is a culprit. Returns whether they are too many: over 5 % of a minute, and over 1,000."""
         self.found += 1
-        return self.found > MOST and self.found > SHARE * self._records
+        return self.found > MOST and self.found > SHARE * max(self._records, self._before)

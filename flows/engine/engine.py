@@ -187,6 +187,8 @@ class Engine:
             room = await self.calls.room() if self.calls else None
             ours = [batch for batch in left if batch.part.turn == batch.starts and self.tenure.holds(batch.part)]
             left = self._run(ours, room) if ours else []
+            if left:
+                await asyncio.sleep(0)  # with many partitions handed back one by one, others get their turn
 
     def _run(self, ours: Sequence[Batch], room: int | None) -> list[Batch]:
         """One piece, from ownership check to emission, without an await: nothing can be revoked in between.
@@ -197,7 +199,6 @@ class Engine:
         topic = ours[0].part.topic
         batches, left = cut(ours, room) if room is not None else (list(ours), [])
         records, now = [record for batch in batches for record in batch.records], time.monotonic()
-        self._culprits.ran(len(records), now)
         views: Tables = self.tables.views()
         outbox = Outbox()
         try:
@@ -211,6 +212,7 @@ class Engine:
             if not batches:
                 return left
             records = records[: later.index]
+        self._culprits.ran(len(records), now)
         self._meters.count(metrics.RECORDS, (self.flow.name, topic), len(records))
         self._meters.count(metrics.BATCHES, (self.flow.name,))
         spans = []

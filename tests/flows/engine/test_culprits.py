@@ -19,6 +19,13 @@ def test_a_thousand_are_not_whatever_their_share_and_a_twentieth_is_not_whatever
     assert not found(100_000, 5_000)
 
 
+def test_a_minute_that_has_just_begun_is_held_against_the_one_before() -> None:
+    counted = Culprits()
+    counted.ran(30 * MOST, 0.0)
+    counted.ran(MOST + 1, WINDOW_S)
+    assert not any([counted.add() for _ in range(MOST + 1)])
+
+
 def test_each_minute_is_counted_for_itself() -> None:
     counted = Culprits()
     for minute in range(5):
