@@ -1,6 +1,6 @@
 """The page's part on the peers: the same routing work, side by side."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tests.report import peer_pictures
@@ -44,9 +44,29 @@ def section(results: Results, gallery: Gallery) -> list[str]:
         "Dedup, the join with preferences and routing to channel topics, each peer checked for equal outputs first. "
         + VARIANTS,
         *_backlog(backlog, gallery),
+        *_again(
+            "On a larger backlog", results.get("bench/route") if results.get("bench/peers") else None, _sizes, _routed
+        ),
         *_kills(results.peers("bench/kills"), known, gallery),
         *_steady(results.peers("bench/steady"), known, gallery),
+        *_again("At a steady rate, every peer", results.get("bench/every-steady"), _seconds, _rated),
     ]
+
+
+def _again(head: str, found: Result | None, sizes: Callable[[Result], str], rows: Callable[[Result], str]) -> list[str]:
+    """Another run of the same work: its table alone, since figures of two runs do not compare."""
+    return [f"### {head}", f"Another run, to be read for itself. {sizes(found)}", rows(found)] if found else []
+
+
+def _sizes(found: Result) -> str:
+    return (
+        f"{found['events']:,} events of {found['users']:,} users, the two Fausts a fifth of both. Median and range of "
+        f"the runs: {found['runs']}."
+    )
+
+
+def _seconds(found: Result) -> str:
+    return f"{found['seconds']} s a rate."
 
 
 def _missing(known: Sequence[str], shown: Collection[str]) -> str:
@@ -62,18 +82,21 @@ def _backlog(found: Result | None, gallery: Gallery) -> list[str]:
         return ["### On a backlog", *pictures, gallery.leave_empty("peers-recovery", recovery, PEERS)]
     peers: dict[str, list[Result]] = found["peers"]
     height = 1.3 + 0.36 * len(peers)
-    rows = [
-        (title_of(name), *(spread(run[field] for run in runs if tells(name, field)) for field in _COLUMNS))
-        for name, runs in peers.items()
-    ]
     return [
         "### On a backlog",
-        f"{found['events']:,} events of {found['users']:,} users, the two Fausts a fifth of both. Median and range of "
-        f"the runs: {found['runs']}.",
+        _sizes(found),
         gallery.hang("peers-cost", cost, lambda figure: peer_pictures.cost(figure, peers), size=(8.0, height)),
-        table(("peer", *_COLUMNS.values()), rows),
+        _routed(found),
         gallery.hang("peers-recovery", recovery, lambda f: peer_pictures.recovery(f, peers), size=(8.0, height)),
     ]
+
+
+def _routed(found: Result) -> str:
+    rows = [
+        (title_of(name), *(spread(run[field] for run in runs if tells(name, field)) for field in _COLUMNS))
+        for name, runs in found["peers"].items()
+    ]
+    return table(("peer", *_COLUMNS.values()), rows)
 
 
 def _kills(found: Result | None, known: Sequence[str], gallery: Gallery) -> list[str]:
@@ -109,15 +132,28 @@ def _steady(found: Result | None, known: Sequence[str], gallery: Gallery) -> lis
         empty = [gallery.leave_empty(name, alt, STEADY) for name, alt in (("steady-wait", wait), ("steady-cost", cost))]
         return [head, *empty]
     rates: dict[str, list[Result]] = found["peers"]
-    fields = ("rate", "p50_ms", "p99_ms", "behind", "worker_us", "broker_us")
-    rows = [(title_of(name), *(row.get(field) for field in fields)) for name, each in rates.items() for row in each]
-    titles = ("peer", "events/s", "p50, ms", "p99, ms", "behind at the end", "worker us/event", "broker us/event")
     return [
         head,
         "Added latency is the append time of a delivery less that of its notification; CPU is of the same stretch. A "
         "peer that is behind at the end has no latency worth the name.",
         gallery.hang("steady-wait", wait, lambda figure: peer_pictures.steady_wait(figure, rates)),
         gallery.hang("steady-cost", cost, lambda figure: peer_pictures.steady_cost(figure, rates)),
-        table(titles, rows),
+        _rated(found),
         _missing(known, rates),
     ]
+
+
+def _rated(found: Result) -> str:
+    fields = ("rate", "p50_ms", "p99_ms", "behind", "worker_us", "broker_us", "sum_us")
+    each = [(name, row) for name, rows in found["peers"].items() for row in rows]
+    titles = (
+        "peer",
+        "events/s",
+        "p50, ms",
+        "p99, ms",
+        "behind at the end",
+        "worker us/event",
+        "broker us/event",
+        "sum",
+    )
+    return table(titles, [(title_of(name), *(row.get(field) for field in fields)) for name, row in each])

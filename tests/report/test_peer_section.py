@@ -37,3 +37,15 @@ def test_peers_of_the_backlog_that_another_table_leaves_out_are_named_there(tmp_
 
 def test_where_no_peer_is_left_out_none_is_named(text: str) -> None:
     assert "Not measured here" not in text
+
+
+def test_another_run_of_the_same_work_stands_in_a_table_of_its_own(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    handmade.leave(left)
+    peers, steady = (json.loads((left / "bench" / f"{name}.json").read_text()) for name in ("peers", "steady"))
+    put(left, "bench/route", peers | {"events": 500_000, "users": 100_000, "runs": 3})
+    put(left, "bench/every-steady", steady | {"seconds": 15})
+    text = draw(left, tmp_path)
+    assert "500,000 events of 100,000 users" in part(text, "On a larger backlog")
+    assert "15 s a rate." in part(text, "At a steady rate, every peer")
+    assert part(text, "On a larger backlog").count("| Carillon |") == 1
