@@ -166,15 +166,19 @@ class Scene:
             self._down.discard(worker.name)
 
     def restart(self, worker: Worker, plants: Sequence[str] = ()) -> None:
-        """End it in order and start it with these plants.
-
-        Returns when it works, or at once where another fault is on: that may be what it has to wait for.
-        """
+        """End it in order and start it with these plants; returns as `await_ready` does."""
         self.end(worker)
         self.up(worker, plants)
-        if len(self._active) > 1:
-            return
-        self.expect(eventually(lambda: worker.ready, PATIENCE_S), f"{worker.name} works again after a restart")
+        self.await_ready(worker, "works again after a restart")
+
+    def await_ready(self, worker: Worker, expected: str, was: int = 0) -> None:
+        """Expect that a worker works, in another process than `was`.
+
+        Returns when it does, or at once where another fault is on: that may be what it has to wait for.
+        """
+        if len(self._active) == 1:
+            works = eventually(lambda: worker.ready and worker.pid != was, PATIENCE_S)
+            self.expect(works, f"{worker.name} {expected}")
 
     @contextmanager
     def frozen(self, worker: Worker) -> Iterator[None]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from random import Random
 
 from fault import fault
-from harness import eventually
 from scene import Scene
 
 
@@ -21,5 +20,5 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
             file.truncate(path.stat().st_size // 2)
             file.write(b"\xff" * 64)
     scene.up(worker)
-    scene.expect(eventually(lambda: worker.ready, 60.0), f"{worker.name} works again on a store that was corrupt")
+    scene.await_ready(worker, "works again on a store that was corrupt")
     yield

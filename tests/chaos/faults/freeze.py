@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from random import Random
 
 from fault import fault
-from harness import eventually
 from scene import Scene
 
 
@@ -15,5 +14,4 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     frozen = worker.pid
     with scene.frozen(worker):
         yield
-    ended = eventually(lambda: worker.ready and worker.pid != frozen, 30.0)
-    scene.expect(ended, f"{worker.name} ended when it went on, and was started again")
+    scene.await_ready(worker, "ended when it went on, and was started again", was=frozen)
