@@ -47,8 +47,9 @@ class Case:
         for call in sorted(ledgers.calls, key=lambda call: call.at):
             case.calls[call.id, call.channel, call.to_hash].append(call)
         records = (
-            oracle.Record((entry.topic, entry.partition, entry.offset), entry.value, entry.appended)
+            oracle.Record(place, entry.value, entry.appended, case._behind(place, entry.appended))
             for entry in found
+            for place in [(entry.topic, entry.partition, entry.offset)]
             if entry.kind == "request"
         )
         last = {id_: max(told.at_ms for told in tolds) / 1000 for id_, tolds in case.decided.items()}
@@ -70,6 +71,10 @@ class Case:
             elif told.place in lying:  # buried unread: it is known by where it lay
                 record = lying[told.place]
                 self.moves[record.id, record.channel, to_hashes.get(record.address_hash, "")].append(told)
+
+    def _behind(self, place: Place, appended: float) -> bool:
+        """Whether a record was decided, by the clock of who did, before it was there."""
+        return any(told.at_ms / 1000 < appended - 1.0 for told in self.decisions.get(place, ()))
 
     def ends(self, delivery: Delivery) -> set[str]:
         """How a delivery ended."""

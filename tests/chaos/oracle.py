@@ -30,11 +30,13 @@ Plan = tuple[str, frozenset[Target]]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One input record: where it lies, and when (epoch seconds) the broker appended it."""
+    """One input record: where it lies, when (epoch seconds) the broker appended it, and whether it was decided by a
+    clock that was behind."""
 
     place: Place
     value: bytes | None
     appended: float
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,18 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A readable record of a request."""
+    """A readable record of a request. By a clock that was `behind` it may have been in time, whatever its deadline."""
 
     place: Place
     appended: float
     deadline: float
     body: Mapping[str, Any]
+    behind: bool = False
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it came before its deadline, or it may have looked so."""
+        return self.behind or self.deadline > self.appended
 
 
 class People:
@@ -164,7 +172,7 @@ class Wanted:
 
     def _firsts(self, expired: Collection[Place] = ()) -> Sequence[Ask]:
         """The records that may have decided: what expired before it was looked at leaves that to the next."""
-        in_time = [ask for ask in self.asks if ask.deadline > ask.appended and ask.place not in expired] or self.asks
+        in_time = [ask for ask in self.asks if ask.in_time and ask.place not in expired] or self.asks
         alone = len({ask.place[:2] for ask in in_time}) == 1
         return in_time[:1] if alone else in_time
 
@@ -204,7 +212,7 @@ def expect(
             continue
         given = body.get("deadline")
         due = datetime.fromisoformat(given).timestamp() if given else record.appended + DEADLINES_S[body["class"]]
-        asked[_id(body)].append(Ask(record.place, record.appended, due, body))
+        asked[_id(body)].append(Ask(record.place, record.appended, due, body, record.behind))
     return {id_: _wanted(id_, asks, people, decided.get(id_, float("inf"))) for id_, asks in asked.items()}, dead
 
 
@@ -212,7 +220,7 @@ def _wanted(id_: str, asks: list[Ask], people: People, until: float) -> Wanted:
     asks.sort(key=lambda ask: ask.place)
     body = asks[0].body
     user = (body["tenant"], body["user_id"])
-    in_time = [ask.appended for ask in asks if ask.deadline > ask.appended]
+    in_time = [ask.appended for ask in asks if ask.in_time]
     # Clocks of two processes: what was decided within a second may have been decided before.
     until = max(until, *(ask.appended for ask in asks)) + 1.0
     versions = people.heeded(user, min(in_time), until) if in_time else []

@@ -3,6 +3,7 @@
 import ast
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,17 @@ def test_a_request_may_expire_once_its_deadline_has_come_and_not_before() -> Non
     past = wanted(people(a_version()), a_request(deadline="1970-01-01T00:00:01+00:00"))
     assert past.fits(expired)
     assert not past.plans
+
+
+def test_by_a_clock_that_is_behind_a_request_may_have_been_in_time() -> None:
+    asks = [a_request(offset, deadline="1970-01-01T00:00:01+00:00") for offset in (0, 1)]
+    first, second = (ask.place for ask in asks)
+    found = {first: "expired", second: "routed:1"}
+    assert not wanted(people(a_version()), *asks).fits(found)
+    behind = wanted(people(a_version()), asks[0], replace(asks[1], behind=True))
+    assert behind.fits(found)
+    assert behind.fits({first: "expired", second: "expired"})
+    assert not behind.fits({first: "routed:1", second: "duplicate"})
 
 
 def test_what_cannot_be_read_or_came_on_the_wrong_lane_can_only_be_dead() -> None:

@@ -13,6 +13,7 @@ def strike(scene: Scene, draw: Random) -> Iterator[None]:
     worker = draw.choice([*scene.high, scene.low])
     before = len(scene.deaths)
     scene.kill(worker, plants=("stuck_loop",))
-    yield
+    with scene.hurting("stuck loop", worker):  # what it had under way is lost long before it ends
+        yield
     why = [death["why"] for death in scene.deaths[before:] if death["worker"] == worker.name]
     scene.expect(any("event loop is stuck" in told for told in why), f"the watchdog ended {worker.name}")
