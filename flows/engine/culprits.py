@@ -20,11 +20,15 @@ class Culprits:
 
     def ran(self, records: int, now: float) -> None:
         """So many records were run, and are done, at `now` (monotonic seconds)."""
-        if now - self._since >= WINDOW_S:
-            self._since, self._before, self._records, self.found = now, self._records, 0, 0
+        self._turn(now)
         self._records += records
 
-    def add(self) -> bool:
-        """One of them is a culprit. Returns whether they are too many: over 5 % of a minute, and over 1,000."""
+    def add(self, now: float) -> bool:
+        """One is a culprit. Returns whether they are too many: over 5 % of a minute, and over 1,000."""
+        self._turn(now)
         self.found += 1
         return self.found > MOST and self.found > SHARE * max(self._records, self._before)
+
+    def _turn(self, now: float) -> None:
+        if now - self._since >= WINDOW_S:
+            self._since, self._before, self._records, self.found = now, self._records, 0, 0

@@ -250,7 +250,7 @@ class Engine:
                 later = stage([record], trial, outbox)
             except Exception as error:  # the culprit, whatever it raised
                 trial, outbox, later = views, Outbox(), None
-                if self._culprits.add():
+                if self._culprits.add(time.monotonic()):
                     why = f"a stage of {self.flow.name} raised on {self._culprits.found} records within a minute, "
                     die(f"{why}so the fault is its own: mend it, then start it again", error, EXIT_FAULTY)
                 self.flow.bury(record, type(error).__name__, trial, outbox)

@@ -147,7 +147,7 @@ def test_a_record_that_cannot_be_written_ends_the_process_and_nothing_behind_it_
 
 def test_a_stage_that_raises_on_thousands_of_records_stops_and_buries_no_more_of_them(toy: Toy) -> None:
     toy.ask(*[{"do": "raise"}] * 2_500, partition=0)
-    worker = toy.start()
+    worker = toy.spawn()
     assert worker.wait() == EXIT_FAULTY
     assert "so the fault is its own: mend it" in worker.events("fail_stop")[0]["why"]
     assert len(list(toy.records(toy.topics.dead))) <= MOST
