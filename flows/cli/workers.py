@@ -47,18 +47,7 @@ def worker(names: tuple[str, ...], lane: str | None, beside: bool, worker: str |
     taken = f"another process works in {folder}: give each worker an --id of its own, or its own CARILLON_STATE"
     _check_metrics(settings.metrics_host, settings.metrics_port)
     with alone(folder / "lock", taken):
-        host(
-            built,
-            Host(
-                settings.worker,
-                settings.kafka,
-                folder,
-                settings.ring(),
-                settings.partitions,
-                settings.metrics_host,
-                settings.metrics_port,
-            ),
-        )
+        host(built, Host.of(settings, folder))
 
 
 def _check_metrics(host: str, port: int) -> None:

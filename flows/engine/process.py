@@ -25,6 +25,7 @@ from flows.engine.seams import EngineApp, NoTables
 from flows.engine.stop import die
 from flows.engine.tenure import HEARTBEAT_S
 from flows.engine.watchdog import Watchdog
+from flows.settings import Settings
 from schemas import metrics
 from schemas.errors import Misconfigured
 from schemas.sealing import KeyRing
@@ -50,6 +51,19 @@ class Host:
     partitions: int
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings, folder: Path) -> "Host":
+        """As the settings say, with its state in `folder`. Raises Misconfigured where there are no keys."""
+        return cls(
+            settings.worker,
+            settings.kafka,
+            folder,
+            settings.ring(),
+            settings.partitions,
+            settings.metrics_host,
+            settings.metrics_port,
+        )
 
 
 def app_of(flow: Flow, host: Host) -> EngineApp:

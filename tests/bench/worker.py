@@ -9,13 +9,4 @@ from flows.settings import Settings
 if __name__ == "__main__":
     settings = Settings.from_environment()
     logs.configure()
-    host = Host(
-        settings.worker,
-        settings.kafka,
-        settings.state,
-        settings.ring(),
-        settings.partitions,
-        settings.metrics_host,
-        settings.metrics_port,
-    )
-    run(roster.build(sys.argv[1:], settings), host)
+    run(roster.build(sys.argv[1:], settings), Host.of(settings, settings.state))

@@ -15,7 +15,4 @@ logs.configure()
 for name in filter(None, os.environ.get("CHAOS_PLANTS", "").split(",")):
     import_module(f"plants.{name}").plant()
 found = Settings.from_environment()
-host = Host(
-    found.worker, found.kafka, found.state, found.ring(), found.partitions, found.metrics_host, found.metrics_port
-)
-run(roster.build(sys.argv[1:], found), host)
+run(roster.build(sys.argv[1:], found), Host.of(found, found.state))
