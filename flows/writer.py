@@ -1,5 +1,7 @@
 """Writes rows: the latest of each id, gathered for a second, 25 a request, until the store has taken them.
 
+A row that is still pending waits longer for its end: most have one soon, and are then written once instead of twice.
+
 Requests are spread over the second in which the next rows gather: all at once they would be felt by every process of
 the machine, and meet the limits of the store.
 
@@ -10,10 +12,9 @@ cancelled, and ends only when no request with it is under way any more, which co
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -22,9 +23,12 @@ from agents.stage import Tables
 from flows.clients import BATCH, Rows
 from flows.engine.stop import die
 from schemas.channels import CHANNELS
+from schemas.vocabulary import Public
 from tables.progress import Row
 
 GATHER_S = 1.0
+PENDING_S = 2.0
+"""How long a pending row waits for its end; with the gathering, less than a drain lasts."""
 KEEP_S = 30 * 24 * 3600
 """Life of a row in the store (its TTL attribute)."""
 REQUESTS = 2
@@ -90,14 +94,37 @@ class _Waiter:
             self.written.set_result(None)
 
 
+@dataclass(slots=True)
+class _Unwritten:
+    """The latest of a row, since when (the loop's time) one waits, who does, and whether only a lower rank may go."""
+
+    row: Row | Item
+    since: float
+    waiters: list[_Waiter]
+    conditional: bool
+
+    def ripe(self, now: float) -> bool:
+        """Whether it is to be written now."""
+        pending = isinstance(self.row, Row) and self.row.public == Public.PENDING
+        return not pending or now - self.since >= PENDING_S
+
+    def awaited(self) -> bool:
+        """Whether anybody still waits for it."""
+        return any(not waiter.written.cancelled() for waiter in self.waiters)
+
+    def follow(self, earlier: "_Unwritten") -> None:
+        """Take over from one that the store has not taken."""
+        self.since = earlier.since
+        self.waiters += earlier.waiters
+        self.conditional = self.conditional or earlier.conditional
+
+
 class Writer:
     """Gathers and writes. `perform` returns once each row, or a later one of its id, is in the store."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._latest: dict[Place, Row | Item] = {}
-        self._waiting: dict[Place, list[_Waiter]] = {}
-        self._conditional: set[Place] = set()
+        self._unwritten: dict[Place, _Unwritten] = {}
         self._requests = asyncio.Semaphore(REQUESTS)
         self._under_way: dict[Place, asyncio.Future[list[int]]] = {}
         self._flushing: asyncio.Task[None] | None = None
@@ -118,23 +145,20 @@ class Writer:
 
     async def perform(self, work: Sequence[Write | WritePreference], tables: Tables) -> None:
         """Have one piece of work written."""
-        rows: dict[Place, Row | Item] = {}
+        rows: dict[Place, tuple[Row | Item, bool]] = {}
         for write in work:
             if isinstance(write, Write):
-                place = (self._rows.logs, write.row.notification_id, "")
-                rows[place] = write.row
-                if write.conditional:
-                    self._conditional.add(place)
+                rows[self._rows.logs, write.row.notification_id, ""] = write.row, write.conditional
             else:
                 for item in preference_items(write):
-                    rows[self._rows.preferences, item["user_id"]["S"], item["channel_type"]["S"]] = item
+                    rows[self._rows.preferences, item["user_id"]["S"], item["channel_type"]["S"]] = item, False
         await self._written(rows)
 
-    async def _written(self, rows: dict[Place, Row | Item]) -> None:
-        self._latest.update(rows)
-        waiter = _Waiter(len(rows), asyncio.get_running_loop().create_future())
-        for place in rows:
-            self._waiting.setdefault(place, []).append(waiter)
+    async def _written(self, rows: dict[Place, tuple[Row | Item, bool]]) -> None:
+        loop = asyncio.get_running_loop()
+        waiter, now = _Waiter(len(rows), loop.create_future()), loop.time()
+        for place, (row, conditional) in rows.items():
+            self._add(place, _Unwritten(row, now, [waiter], conditional))
         try:
             await waiter.written
         except asyncio.CancelledError:
@@ -142,13 +166,19 @@ class Writer:
                 await asyncio.wait(requests)
             raise
 
+    def _add(self, place: Place, latest: _Unwritten) -> None:
+        earlier = self._unwritten.get(place)
+        if earlier is not None:
+            latest.follow(earlier)
+        self._unwritten[place] = latest
+
     async def _flush_for_ever(self) -> None:
         while True:
             writes = self._gathered()
             under_way: list[asyncio.Task[None]] = []
             try:
-                for write in writes:
-                    under_way.append(asyncio.get_running_loop().create_task(write()))
+                for places in writes:
+                    under_way.append(asyncio.get_running_loop().create_task(self._write(places)))
                     await asyncio.sleep(GATHER_S / len(writes))
                 await asyncio.gather(*under_way)
             finally:
@@ -157,55 +187,62 @@ class Writer:
             if not writes:
                 await asyncio.sleep(GATHER_S)
 
-    def _gathered(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        latest, self._latest = self._latest, {}
-        waiting, self._waiting = self._waiting, {}
-        conditional, self._conditional = self._conditional, set()
-        writes: list[Callable[[], Coroutine[Any, Any, None]]]
-        writes = [partial(self._write, [place], latest, waiting, self._raise) for place in conditional]
+    def _gathered(self) -> list[list[Place]]:
+        """What is to be written now, by requests: of one table, or a single row under a condition."""
+        now = asyncio.get_running_loop().time()
+        ripe = {place: found for place, found in self._unwritten.items() if found.ripe(now)}
+        requests = [[place] for place, found in ripe.items() if found.conditional]
         for table in (self._rows.logs, self._rows.preferences):
-            places = [place for place in latest if place[0] == table and place not in conditional]
-            chunks = (places[start : start + BATCH] for start in range(0, len(places), BATCH))
-            writes += [partial(self._write, chunk, latest, waiting, partial(self._rows.put, table)) for chunk in chunks]
-        return writes
+            places = [place for place, found in ripe.items() if place[0] == table and not found.conditional]
+            requests += (places[start : start + BATCH] for start in range(0, len(places), BATCH))
+        return requests
 
-    async def _raise(self, items: Sequence[Item]) -> list[int]:
-        return [place for place, item in enumerate(items) if not await self._rows.raise_rank(item)]
-
-    async def _write(
-        self,
-        places: list[Place],
-        rows: dict[Place, Row | Item],
-        waiting: dict[Place, list["_Waiter"]],
-        put: Callable[[Sequence[Item]], Awaitable[list[int]]],
-    ) -> None:
-        """Write until the store has taken every row that anybody waits for. `put` tells which it has not taken."""
+    async def _write(self, places: list[Place]) -> None:
+        """Write until the store has taken every row that anybody waits for."""
         for pause_s in chain(_PATIENCE_S, repeat(_PATIENCE_S[-1])):
             async with self._requests:
-                places = [place for place in places if any(not w.written.cancelled() for w in waiting[place])]
-                left = await self._request(places, rows, put) if places else []
-            untaken = [places[index] for index in left]
-            for place in set(places).difference(untaken):
-                for waiter in waiting[place]:
-                    waiter.less()
-            if not untaken:
+                places = await self._request(places)
+            if not places:
                 return
-            places = untaken
             log.warning("store_refused", extra={"table": places[0][0], "rows": len(places)})
             await asyncio.sleep(pause_s)
 
-    async def _request(
-        self, places: list[Place], rows: dict[Place, Row | Item], put: Callable[[Sequence[Item]], Awaitable[list[int]]]
-    ) -> list[int]:
+    async def _request(self, places: list[Place]) -> list[Place]:
+        """Write what these rows have become by now; returns those that the store has not taken.
+
+        One that has come under a condition since it was gathered with others waits for a request of its own.
+        """
+        together = [place for place in places if len(places) == 1 or not self._unwritten[place].conditional]
+        taken = {place: self._unwritten.pop(place) for place in together}
+        rows = {place: found for place, found in taken.items() if found.awaited()}
+        if not rows:
+            return []
         self._be_no_ghost()
-        items = [row_item(row) if isinstance(row := rows[place], Row) else row for place in places]
-        request = asyncio.ensure_future(put(items))
-        self._under_way.update(dict.fromkeys(places, request))
+        items = [row_item(row) if isinstance(row := found.row, Row) else row for found in rows.values()]
+        conditional = any(found.conditional for found in rows.values())
+        request = asyncio.ensure_future(self._raise(items) if conditional else self._rows.put(places[0][0], items))
+        self._under_way.update(dict.fromkeys(rows, request))
         try:
-            return await request
+            left = set(await request)
         finally:
-            for place in places:
+            for place in rows:
                 del self._under_way[place]
+        untaken = []
+        for index, (place, found) in enumerate(rows.items()):
+            if index not in left:
+                for waiter in found.waiters:
+                    waiter.less()
+                continue
+            untaken.append(place)
+            newer = self._unwritten.get(place)
+            if newer is None:
+                self._unwritten[place] = found
+            else:
+                newer.follow(found)
+        return untaken
+
+    async def _raise(self, items: Sequence[Item]) -> list[int]:
+        return [place for place, item in enumerate(items) if not await self._rows.raise_rank(item)]
 
 
 def _unwatched() -> None:

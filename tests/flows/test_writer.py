@@ -54,8 +54,9 @@ def rows(settings: Settings) -> Counting:
 
 @pytest.fixture
 async def writer(rows: Counting, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Writer]:
-    """A writer that gathers for a fifth of a second instead of a whole one."""
+    """A writer that gathers for a fifth of a second instead of a whole one, and lets no pending row wait for longer."""
     monkeypatch.setattr("flows.writer.GATHER_S", 0.2)
+    monkeypatch.setattr("flows.writer.PENDING_S", 0.0)
     writer = Writer(rows)
     await writer.start(lambda: None)
     yield writer
@@ -78,6 +79,44 @@ async def test_a_row_is_written_once_for_all_that_came_while_it_was_gathered_and
     await asyncio.gather(*perform(writer, *(Write(row("a", step), False) for step in steps)))
     assert stored(rows, "a") == "sent"
     assert rows.requests == [1]
+
+
+async def test_a_pending_row_waits_for_its_end_and_is_written_without_one_after_a_while(
+    rows: Counting, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.writer.PENDING_S", 1.0)
+    first, stays = perform(writer, Write(row("a"), False), Write(row("b"), False))
+    await asyncio.sleep(0.5)
+    await asyncio.wait_for(asyncio.gather(first, *perform(writer, Write(row("a", Step.SENT), False))), 0.45)
+    assert (stored(rows, "a"), stored(rows, "b"), rows.requests) == ("sent", None, [1])
+    await asyncio.wait_for(stays, 10)
+    assert (stored(rows, "b"), rows.requests) == ("routed", [1, 1])
+
+
+async def test_what_comes_for_a_row_while_the_store_is_away_is_written_in_its_place(
+    rows: Counting, writer: Writer
+) -> None:
+    rows.away = True
+    first = perform(writer, Write(row("a"), False))
+    await until(lambda: rows.requests)
+    later = perform(writer, Write(row("a", Step.SENT), False))
+    await asyncio.sleep(0)
+    rows.away = False
+    await asyncio.wait_for(asyncio.gather(*first, *later), 10)
+    assert stored(rows, "a") == "sent"
+    assert rows.requests[1:] == [1], "the one that was not taken is not written any more"
+
+
+async def test_a_row_that_comes_under_a_condition_is_not_written_with_others(rows: Counting, writer: Writer) -> None:
+    await asyncio.gather(*perform(writer, Write(row("a", Step.SENT), False)))
+    rows.away = True
+    first = perform(writer, Write(row("a", Step.ROUTED), False), Write(row("b"), False))
+    await until(lambda: len(rows.requests) > 1)
+    forgotten = perform(writer, Write(row("a", Step.RETRYING), True))
+    await asyncio.sleep(0)
+    rows.away = False
+    await asyncio.wait_for(asyncio.gather(*first, *forgotten), 10)
+    assert (stored(rows, "a"), stored(rows, "b")) == ("sent", "routed")
 
 
 async def test_rows_go_25_a_request(rows: Counting, writer: Writer) -> None:
