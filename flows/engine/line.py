@@ -7,7 +7,7 @@ at a time, with the courier of its leader or astray, and one batch of it on its 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import DuplicateSequenceNumber, KafkaError, NoError, for_code
@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from agents.stage import Headers
 from flows.engine.produce_request import Answer, ProduceRequest
-from flows.engine.queued import Batch, Emission, Queue, weight
+from flows.engine.queued import WEIGHT, Batch, Emission, Queue
 from flows.engine.stop import die
 from schemas.errors import Unreachable
 from schemas.keys import murmur2
@@ -25,12 +25,15 @@ REQUEST_BYTES = 1_000_000
 """Batches that go together, unless one alone is larger."""
 WRITTEN_S = 120.0
 """A record that no broker has taken by then ends the process."""
-_QUEUE_LIMIT = 60_000
-"""Weight of what a line has in flight above which agents wait: so many records, or some 250 MB."""
+_QUEUE_LIMIT = 60_000 * WEIGHT
+"""Weight of what a line has in flight above which agents wait: some 60,000 records, or 250 MB."""
 _ANSWER_MS = 15_000
 """After so long without an answer a connection is made anew: longer than a broker waits for its replicas."""
 _BACKOFF_S = 0.1
 _START_S = 10.0
+
+Placed = tuple[tuple[str, int], bytes | None, bytes | None, Headers]
+"""A record and where it goes: topic and partition, key, value, headers."""
 
 Guards = Sequence[Callable[[], bool]]
 """Asked before each request, which waits until all agree; they end a process that may write no more."""
@@ -87,7 +90,7 @@ class Line:
         self._producer_id = self._epoch = -1
         self._counts: dict[str, int] = {}
         self._chosen: tuple[bytes, int, int] = b"", 0, 0
-        """The last key, count and partition: a delivery and its status follow one another."""
+        """The last key, count and partition: the records of a notification follow one another."""
         self._queues: dict[tuple[str, int], Queue] = {}
         self._couriers: dict[int, Courier] = {}
         self._astray: list[Queue] = []
@@ -137,30 +140,23 @@ class Line:
 
     # -- taking in -------------------------------------------------------------------------------------------------
 
-    def produce(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int,
-        headers: Headers,
-        emission: Emission,
-        logged: bool = False,
-    ) -> None:
-        """Queue one record as part of `emission`; a partition of -1 leaves the choice to the key, or to chance."""
-        if partition < 0:
-            partition = self._choose(topic, key)
-        queue = self._queues.get((topic, partition))
-        if queue is None:
-            queue = self._queues[topic, partition] = Queue(topic, partition)
-        queue.add((key, value, headers, emission, logged))
-        self._weight += weight(value)
-        if self._weight > _QUEUE_LIMIT:
+    def produce(self, records: Iterable[Placed], emission: Emission, *, logged: bool = False) -> None:
+        """Queue records as part of `emission`; `logged` says that they are a changelog's."""
+        queues, weight = self._queues, self._weight
+        for place, key, value, headers in records:
+            queue = queues.get(place)
+            if queue is None:
+                queue = queues[place] = Queue(*place)
+            queue.add((key, value, headers, emission, logged))
+            weight += WEIGHT + len(value or b"")
+            if not queue.moving:
+                self._see_to(queue)
+        self._weight = weight
+        if weight > _QUEUE_LIMIT:
             self._room.clear()
-        if not queue.moving:
-            self._see_to(queue)
 
-    def _choose(self, topic: str, key: bytes | None) -> int:
+    def choose(self, topic: str, key: bytes | None) -> int:
+        """The partition of a key, or one by chance where there is none."""
         count = self._counts.get(topic) or self.partitions(topic)
         if not count:
             die(f"a record for {topic} was not written: there is no such topic, see `carillon topics plan`")

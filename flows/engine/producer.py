@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from agents.stage import Outgoing
 from flows.clock import now_ms
 from flows.engine.changelog import pack
-from flows.engine.line import Line
+from flows.engine.line import Line, Placed
 from flows.engine.queued import Emission, Logged, Then
 from flows.engine.tables import Changes
 
@@ -74,16 +74,17 @@ class FlowProducer:
         began, at_ms = asyncio.get_running_loop().time(), now_ms()
         rest = Emission(2, began, at_ms, wholly, logged)
         prompt = Emission(1, began, at_ms, promptly, logged)
-        lingering, now, later = self._lingering, self._prompt.produce, self._patient.produce
+        lingering, choose = self._lingering, self._prompt.choose
+        now: list[Placed] = []
+        later: list[Placed] = []
         for topic, key, value, partition, headers in records:
-            if topic in lingering:
-                later(topic, key, value, partition, headers, rest)
-            else:
-                now(topic, key, value, partition, headers, prompt)
+            place = topic, partition if partition >= 0 else choose(topic, key)
+            (later if topic in lingering else now).append((place, key, value, headers))
+        self._prompt.produce(now, prompt)
+        self._patient.produce(later, rest)
         for topic, partition, entries in changelogs:
-            produce, emission = (later, rest) if topic in lingering else (now, prompt)
-            for value in pack(entries):
-                produce(topic, None, value, partition, None, emission, True)
+            line, emission = (self._patient, rest) if topic in lingering else (self._prompt, prompt)
+            line.produce([((topic, partition), None, value, None) for value in pack(entries)], emission, logged=True)
         prompt.less()
         rest.less()
 

@@ -16,6 +16,10 @@ _COMPRESSED_FROM = 1_000
 _LOOKED_AT = 8
 """Records whose values are added up to see whether there are so many."""
 _SEQUENCES = 2**31
+_NO_HEADERS: list[tuple[str, bytes]] = []
+
+WEIGHT = 4096
+"""What a queued record weighs beside its value, in bytes: more than it takes, so that many small ones count, too."""
 
 Logged = Callable[[str, int, int], None]
 """(topic, partition, next offset): a changelog is durable up to there."""
@@ -61,11 +65,6 @@ class Batch:
         self.weight = weight
 
 
-def weight(value: bytes | None) -> int:
-    """What a queued record counts: one, and one more for each 4 KiB of its value."""
-    return 1 + len(value or b"") // 4096
-
-
 class Queue:
     """Records for one partition in their order. One batch of them is numbered at a time: nothing overtakes it."""
 
@@ -109,11 +108,12 @@ class Queue:
     def _fill(self, builder: DefaultRecordBatchBuilder) -> Batch:
         entries, emissions, logs, weighs, count = self._entries, [], [], 0, 0
         last: Emission | None = None
+        append = builder.append
         for key, value, headers, emission, logged in entries:
-            if builder.append(count, emission.at_ms, key, value, list(headers or ())) is None:
+            if append(count, emission.at_ms, key, value, list(headers) if headers else _NO_HEADERS) is None:
                 break
             count += 1
-            weighs += weight(value)
+            weighs += WEIGHT + len(value or b"")
             if emission is not last:
                 emissions.append(emission)
                 last = emission

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError
 from flows.engine import line
 from flows.engine.fetched import Fetched
 from flows.engine.produce_request import Answer, Part, ProduceRequest
+from flows.engine.queued import Emission
 from tests.simulation.broker import Broker, Place
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.weather import Weather
@@ -74,13 +75,13 @@ class Line(line.Line):
         assert clockwork.life is not None, "a process makes its lines"
         self._life, self._broker = clockwork.life, broker
 
-    def produce(self, topic: str, key: bytes | None, value: bytes | None, partition: int, *more: Any) -> None:
+    def produce(self, records: Iterable[line.Placed], emission: Emission, *, logged: bool = False) -> None:
         """Raises Killed in the middle of an emission."""
-        self._life.point()
-        place = self._broker.place(topic, key, partition)
-        if not self._life.was_cut:  # it cannot know: what it queues must not go
-            self._broker.may_write(place, self._life)
-        super().produce(topic, key, value, place[1], *more)
+        for record in records:
+            self._life.point()
+            if not self._life.was_cut:  # it cannot know: what it queues must not go
+                self._broker.may_write(record[0], self._life)
+            super().produce([record], emission, logged=logged)
 
 
 class Client:

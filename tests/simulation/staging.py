@@ -20,6 +20,7 @@ import flows.record
 import flows.retry
 import flows.route
 import flows.writer
+from flows.engine.queued import WEIGHT
 from tests.simulation.clients import Client, Line, LogReader
 from tests.simulation.clockwork import Killed
 from tests.simulation.consumer import FetchingConsumer
@@ -105,7 +106,7 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         *((module, "now_ms", clockwork.now_ms) for module in _TELLING),
         (_engine.producer, "Line", lambda *settings: Line(clockwork, scenario.broker, *settings)),
         (_engine.line, "AIOKafkaClient", lambda **_: Client(*outside)),
-        (_engine.line, "_QUEUE_LIMIT", draw.choice((4, 60_000))),
+        (_engine.line, "_QUEUE_LIMIT", draw.choice((4, 60_000)) * WEIGHT),
         (_engine.restore, "Consumer", lambda _: LogReader(*outside)),
         (_engine.tables, "Store", store),
         (_engine.tenure, "_LOOK_S", 0.02),

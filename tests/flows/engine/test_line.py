@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from flows.engine.line import REQUEST_BYTES, Line
 from flows.engine.produce_request import Answer, ProduceRequest
-from flows.engine.queued import BATCH_BYTES, Emission
+from flows.engine.queued import BATCH_BYTES, WEIGHT, Emission
 from schemas.errors import Unreachable
 from schemas.records import MAX_VALUE_BYTES
 from tests.flows.engine.conftest import make_topics, read
@@ -287,7 +287,7 @@ async def test_an_error_in_what_is_told_of_an_acknowledgement_ends_the_process(
     topic: str, line: Line, deaths: list[str]
 ) -> None:
     emission = Emission(0, asyncio.get_running_loop().time(), 0, [].pop, lambda *_: None)
-    line.produce(topic, None, b"v", 0, None, emission)
+    line.produce([((topic, 0), None, b"v", None)], emission)
     await until(lambda: deaths)
     assert "cannot be followed" in deaths[0]
 
@@ -340,8 +340,8 @@ async def test_while_a_group_does_not_answer_nothing_is_sent_and_then_all_of_it_
 async def test_agents_wait_for_large_values_sooner(
     topic: str, line: Line, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.engine.line._QUEUE_LIMIT", 100)
-    told.emit((topic, 0, bytes(390_000)))  # weighs 96
+    monkeypatch.setattr("flows.engine.line._QUEUE_LIMIT", 100 * WEIGHT)
+    told.emit((topic, 0, bytes(390_000)))  # weighs as much as 96 small ones
     await asyncio.wait_for(line.room(), 0.01)
     told.emit((topic, 0, bytes(100_000)))
     room = asyncio.create_task(line.room())

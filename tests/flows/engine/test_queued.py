@@ -4,7 +4,7 @@ import math
 
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from flows.engine.queued import BATCH_BYTES, Emission, Queue, weight
+from flows.engine.queued import BATCH_BYTES, WEIGHT, Emission, Queue
 
 
 class Told:
@@ -31,7 +31,7 @@ def test_a_batch_is_the_same_until_it_is_acknowledged_and_the_next_goes_on_behin
     queue.add((b"k", b"3", None, second, False))
     assert queue.next_batch(7, 0) is batch
     assert (batch.data, values(data)) == (data, [b"1", b"2"])
-    assert queue.acked(10) == 2
+    assert queue.acked(10) == 2 * WEIGHT + 2
     assert told.events == ["first"]
     following = DefaultRecordBatch(queue.next_batch(7, 0).data)
     assert (following.producer_id, following.base_sequence, [r.value for r in following]) == (7, 2, [b"3"])
@@ -79,4 +79,8 @@ def test_a_queue_is_as_old_as_its_oldest_record() -> None:
 
 
 def test_a_large_value_weighs_as_much_as_many_records() -> None:
-    assert [weight(None), weight(b"v" * 300), weight(bytes(4096)), weight(bytes(900_000))] == [1, 1, 2, 220]
+    told, queue = Told(), Queue("t", 3)
+    for value in (None, b"v" * 300, bytes(100_000)):
+        queue.add((None, value, None, told.emission("it", 4.0), False))
+    queue.next_batch(7, 0)
+    assert queue.acked(0) == 3 * WEIGHT + 100_300

@@ -70,7 +70,8 @@ class Told:
         now = asyncio.get_running_loop().time()
         emission = Emission(1, now, 1_790_000_000_000, lambda: self.done.append(number), self._log)
         for topic, partition, value in records:
-            self.line.produce(topic, None, value, partition, None, emission, logged)
+            place = topic, partition if partition >= 0 else self.line.choose(topic, None)
+            self.line.produce([(place, None, value, None)], emission, logged=logged)
         emission.less()
 
     def _log(self, topic: str, partition: int, offset: int) -> None:
