@@ -37,6 +37,34 @@ def test_numbers_and_truths_are_written_and_sections_repeat() -> None:
     assert body("{{a.b}}", a={"b": "deep"}) == "deep"
 
 
+@pytest.mark.parametrize("value", ["A & <b>", "", "{{x}}", "é\\n", 5, 1.5, True, False, 0])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{x}}",
+        "a {{x}}b",
+        " {{ x }}\n{{x}} {{y}}",
+        "{ {{x}} }",
+        "{{{x}}}",
+        "{{x}}}",
+        "{{&x}}",
+        "{x}",
+        "{",
+        "}",
+        "",
+        "x}}",
+    ],
+)
+def test_text_with_variables_alone_is_put_together_as_the_renderer_would(text: str, value: Any) -> None:
+    params = {"x": value, "y": "other"}
+    mine = template(body=text, html=text).render("email", params)
+    other = "-{{! another kind of tag }}-" + text
+    by_renderer = template(body=other, html=other).render("email", params)
+    assert {part: mine[part] for part in ("body", "html")} == {
+        part: by_renderer[part].removeprefix("--") for part in ("body", "html")
+    }
+
+
 def test_what_a_param_holds_is_text_and_never_a_template() -> None:
     assert body("{{name}}", name="{{other}} {{> file}}") == "{{other}} {{> file}}"
 
