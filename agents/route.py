@@ -20,24 +20,23 @@ _EVERY = {name for name, channel in CHANNELS.items() if channel.every}
 
 def choose(item: Intake) -> tuple[list[Reach], Reason]:
     """The addresses a notification goes to, in order; when there is none, why."""
-    entry = item.entry
+    entry, asked, limit = item.entry, item.notification, item.channels
     assert entry is not None, "enrich comes before route"
-    asked = item.notification
-    wanted = asked.channels
-    best = wanted == BEST and item.channels is None
+    wanted, opted_out = asked.channels, entry.opted_out
+    best = limit is None and wanted == BEST
     chosen: list[Reach] = []
     taken: set[str] = set()
     refused = False
     for reach in entry.reaches:
         channel = reach.channel
-        if item.channels is not None:
-            if not item.channels & _BITS[channel]:
+        if limit is not None:
+            if not limit & _BITS[channel]:
                 continue
         elif not best and channel != wanted and channel not in wanted:
             continue
         if channel in taken and channel not in _EVERY:
             continue
-        if entry.opted_out and entry.refuses(channel, asked.category):
+        if opted_out and entry.refuses(channel, asked.category):
             refused = True
             continue
         if best and taken and channel not in taken:

@@ -27,9 +27,8 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 def notification_id(tenant: str, lane: Lane, user_id: str, idempotency_key: str) -> str:
     """The id of a notification (RFC 9562 UUIDv5, text form): the same request always has the same id."""
-    name = f"{tenant}{SEPARATOR}{lane}{SEPARATOR}{user_id}{SEPARATOR}{idempotency_key}"
     named = _NAMED.copy()
-    named.update(name.encode())
+    named.update(SEPARATOR.join((tenant, lane, user_id, idempotency_key)).encode())
     digest = named.hexdigest()
     variant = _VARIANT[digest[16]]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"

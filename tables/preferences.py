@@ -54,7 +54,8 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     def refuses(self, channel: str, category: str) -> bool:
         """Whether the user opted out of `category` on `channel`."""
         out = self.opted_out
-        return bool(out) and any(f"{where}/{what}" in out for where in (channel, "*") for what in (category, "*"))
+        every, whole = f"*/{category}" in out or "*/*" in out, f"{channel}/*" in out
+        return every or whole or f"{channel}/{category}" in out
 
 
 class Told(msgspec.Struct, gc=False):
