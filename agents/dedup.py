@@ -29,7 +29,7 @@ def dedup(
 
     def agent(items: Sequence[Intake], tables: Tables, outbox: Outbox) -> list[Intake]:
         now, entries = clock(), tables["dedup"]
-        keys = [at(item.record.partition, item.id.encode()) for item in items]
+        keys = [at(item.record.partition, item.name) for item in items]
         entries.load(keys)
         passed = []
         for item, key in zip(items, keys, strict=True):

@@ -18,7 +18,8 @@ class Intake:
     """A valid notification, in its partition and in time, not yet decided.
 
     `params` is the JSON of the request's params, its keys in order; `channels` limits a replay to the bits decided
-    before (None: fresh); `key` is the table key of the user's preference and `entry` what stands there.
+    before (None: fresh); `key` is the table key of the user's preference and `entry` what stands there; `name` is the
+    id as topics and tables know it.
     """
 
     __slots__ = (
@@ -28,6 +29,7 @@ class Intake:
         "entry",
         "id",
         "key",
+        "name",
         "notification",
         "owner",
         "params",
@@ -40,6 +42,7 @@ class Intake:
         self.record = record
         self.notification = notification
         self.id = id_
+        self.name = id_.encode()
         self.key = at(record.partition, user_key(notification.tenant, notification.user_id))
         self.params = params
         self.appended_ms = appended_ms
@@ -51,7 +54,7 @@ class Intake:
 
 def sealed_params(item: Intake, ring: KeyRing) -> bytes:
     """The params as they leave: as they came sealed, or sealed now."""
-    return item.notification.sealed_params or ring.seal(item.params, item.id.encode())
+    return item.notification.sealed_params or ring.seal(item.params, item.name)
 
 
 def origin(record: Input) -> str:
@@ -86,4 +89,4 @@ def tell(outbox: Outbox, item: Intake, step: Step, now_ms: int, reason: Reason, 
         reason=reason,
         deliveries=deliveries,
     )
-    outbox.records.append((_STATUSES, item.id.encode(), encode(status), -1, None))
+    outbox.records.append((_STATUSES, item.name, encode(status), -1, None))

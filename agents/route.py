@@ -57,9 +57,8 @@ def route(
         for item in items:
             chosen, reason = choose(item)
             if chosen:
-                key = item.id.encode()
                 for delivery in fan_out(item, chosen, now, ring):
-                    write((topic_of[delivery.channel], key, encode(delivery), -1, None))
+                    write((topic_of[delivery.channel], item.name, encode(delivery), -1, None))
                 tell(outbox, item, Step.ROUTED, now, Reason.NONE, len(chosen))
                 routed += 1
             else:

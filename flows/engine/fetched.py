@@ -18,11 +18,11 @@ class Fetched(msgspec.Struct, gc=False):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def fetched(message: Any) -> Fetched:
-    """A record of librdkafka's, which types all of it as possibly absent."""
+def fetched(message: Any, topic: str, partition: int) -> Fetched:
+    """A record of librdkafka's, which types all of it as possibly absent; where it lies is known already."""
     return Fetched(
-        message.topic(),
-        message.partition(),
+        topic,
+        partition,
         message.offset(),
         message.timestamp()[1],
         message.key(),

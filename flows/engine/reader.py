@@ -125,17 +125,16 @@ class Reader:
 
     def _hand_over(self, messages: Sequence[Message], consumer: Consumer) -> None:
         found: dict[Place, list[Fetched]] = {}
-        place: Place = ("", -1)
+        topic, number = "", -1
         for message in messages:
             if (error := message.error()) is not None:
                 self._told(error, message)
                 continue
-            topic, number = message.topic(), message.partition()
-            if topic != place[0] or number != place[1]:
-                place = (str(topic), number or 0)
+            if message.partition() != number or message.topic() != topic:
+                place = topic, number = str(message.topic()), message.partition() or 0
                 self._at_end.discard(place)
                 records = found.setdefault(place, [])
-            records.append(fetched(message))
+            records.append(fetched(message, topic, number))
         by_owner: dict[Owner, dict[Place, Sequence[Input]]] = {}
         for place, records in found.items():
             if self._read_by.get(place) is consumer:

@@ -25,6 +25,8 @@ _NONE: Mapping[int, int] = {}
 _MIB = 1024 * 1024
 _CACHE = Cache(64 * _MIB)
 """One block cache for every store of the process."""
+_ROWS = Cache(64 * _MIB)
+"""Entries by key, in front of it: what is asked for again costs half."""
 
 
 def _options() -> Options:
@@ -36,6 +38,7 @@ def _options() -> Options:
     options.set_max_open_files(256)
     options.set_keep_log_file_num(2)
     options.set_max_total_wal_size(64 * _MIB)
+    options.set_row_cache(_ROWS)
     options.set_compression_type(DBCompressionType.lz4())
     blocks = BlockBasedOptions()
     blocks.set_block_cache(_CACHE)
