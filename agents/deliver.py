@@ -179,7 +179,7 @@ def _read(record: Input) -> Delivery | str:
         return type(error).__name__
 
 
-Send = Callable[[Provider, Message], Awaitable[tuple[Result, float]]]
+Send = Callable[[Provider, Message], Awaitable[Result]]
 
 
 def caller(provider: Provider, send: Send, clock: Callable[[], int]) -> Callable[[Work, Tables], Awaitable[Outcome]]:
@@ -192,8 +192,7 @@ def caller(provider: Provider, send: Send, clock: Callable[[], int]) -> Callable
         why = Deliver.refusal(tables["suppressions"], work.delivery)
         if why is not None:
             return Outcome(work, NOT_STARTED, 0, why)
-        result, _ = await send(provider, work.message)
-        return Outcome(work, result, now)
+        return Outcome(work, await send(provider, work.message), now)
 
     return call
 

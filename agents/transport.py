@@ -46,23 +46,21 @@ class Transport:
         for client in self._clients.values():
             client.close()
 
-    async def send(self, provider: Provider, message: Message) -> tuple[Result, float]:
-        """What the one call came to, and the seconds it took; 0 where no call was made.
+    async def send(self, provider: Provider, message: Message) -> Result:
+        """What the one call came to, or why none was made.
 
         Answers within the call's own timeout, or the message's ttl if that is shorter, not counting a first token.
         """
         bearer = self._bearers.get(provider.name)
         held = await bearer.token(message.ttl_s) if bearer else None
         if isinstance(held, Result):
-            return held, 0.0
+            return held
         try:
             call = provider.call(message, held)
         except (KeyError, ValueError, TypeError):
-            return Result(Kind.REJECTED_REQUEST, provider.name, "message_unfit"), 0.0
-        began = self._clock()
+            return Result(Kind.REJECTED_REQUEST, provider.name, "message_unfit")
         answer = await self._clients[provider.name].exchange(call, min(call.timeout_s, message.ttl_s))
-        latency_s = self._clock() - began
         result = provider.read(answer)
         if bearer and held and isinstance(answer, Reply) and answer.status == UNAUTHORISED and bearer.drop(held):
             result = replace(result, kind=Kind.UNAVAILABLE, reason="token_expired")
-        return result, latency_s
+        return result

@@ -335,9 +335,9 @@ def test_a_repeat_on_which_the_stage_raised_is_told_as_unknown() -> None:
 async def called(delivering: Delivering, work: Any, result: Result = SENT) -> tuple[Outcome, list[Message]]:
     made: list[Message] = []
 
-    async def send(provider: Provider, message: Message) -> tuple[Result, float]:
+    async def send(provider: Provider, message: Message) -> Result:
         made.append(message)
-        return result, 0.01
+        return result
 
     return await caller(TWILIO, send, delivering.world.clock)(work, delivering.world.tables), made
 

@@ -93,8 +93,8 @@ class Transport:
     async def stop(self) -> None:
         """Nothing is held."""
 
-    async def send(self, provider: Provider, message: Message) -> tuple[Result, float]:
-        return await self._sms.answer(message), 0.0
+    async def send(self, provider: Provider, message: Message) -> Result:
+        return await self._sms.answer(message)
 
 
 class Shelf:

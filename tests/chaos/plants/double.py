@@ -11,7 +11,7 @@ def plant() -> None:
     """Let the door to providers send the same message once more."""
     send, one_in, numbers = Transport.send, int(os.environ.get("CHAOS_ONE_IN", "100000")), count(1)
 
-    async def twice(self: Transport, provider: Provider, message: Message) -> tuple[Result, float]:
+    async def twice(self: Transport, provider: Provider, message: Message) -> Result:
         if next(numbers) % one_in == 0:
             await send(self, provider, message)
         return await send(self, provider, message)

@@ -16,7 +16,7 @@ def plant() -> None:
     first: list[tuple[Provider, Words, asyncio.Future[Words]]] = []
     swapped: list[Message] = []
 
-    async def swap(self: Transport, provider: Provider, message: Message) -> tuple[Result, float]:
+    async def swap(self: Transport, provider: Provider, message: Message) -> Result:
         words = message.parts
         if not swapped and not first:
             first.append((provider, words, asyncio.get_running_loop().create_future()))
