@@ -7,7 +7,6 @@ All of it lies under `root/.carillon`: `data` is kept between runs, `logs` is wr
 its owner, not even when that is killed with -9 (Linux; elsewhere only an orderly end stops the servers).
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from deploy.local import children, java, ports
+from deploy.local import children, java, lock, ports
 from deploy.local.servers import ASIDE, REPOSITORY, SERVERS, Part, PartMissing, Plan
 
 PARTS: tuple[Part, ...] = ("kafka", "redis", "dynamodb", "s3", "sandbox")
@@ -176,12 +175,12 @@ class Stack:
     def _own_data(self) -> None:
         """Lock the data folder, for as long as this process or one of its servers lives, and wipe it if asked to."""
         self._home.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self._home / "lock", os.O_CREAT | os.O_RDWR, 0o644)
         deadline = time.monotonic() + LOCK_LIMIT
-        while not _locked(self._lock):
+        while (held := lock.hold(self._home / "lock")) is None:
             if time.monotonic() > deadline:
                 raise StackError(f"Another stack uses {self._home}: stop it, or wait until its servers have gone.")
             time.sleep(0.05)
+        self._lock = held
         if self._fresh:
             shutil.rmtree(self._home / "data", ignore_errors=True)
 
@@ -215,11 +214,3 @@ class Stack:
                 tail = self._children[waiting[0]].tail()
                 raise StackError(f"{waiting[0]} gave no answer in {READY_LIMIT:.0f} s. The end of its log:\n{tail}")
             time.sleep(0.02)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -1,12 +1,12 @@
 """Folders and files of this machine: whether they can be written, and whether a process has them alone."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 
+from deploy.local.lock import hold
 from schemas.errors import Misconfigured
 
 
@@ -25,14 +25,12 @@ def alone(file: Path, taken: str) -> Iterator[None]:
     """Hold a file that one process at a time can hold; who is killed lets go of it. Raises Misconfigured where it is
     `taken`."""
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = hold(file)
     except OSError as error:
         raise Misconfigured(f"{file} cannot be opened ({error.strerror}): let its owner run this") from None
+    if descriptor is None:
+        raise Misconfigured(taken)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Misconfigured(taken) from None
         yield
     finally:
         os.close(descriptor)
