@@ -28,6 +28,8 @@ _BEFORE_MS = 60_000
 def trace(notification_id: str) -> None:
     """Tell every step of a notification with its reason, its row in the store, and its dead letters.
 
+    A record that could not be used has no id: its position, as `carillon dlq ls` shows it, does as well.
+
     \b
     Example:  carillon trace 0b9f3a52-5d5e-5c1f-9e0a-7d1f4c1f2f10
     """
@@ -45,10 +47,15 @@ def tell(settings: Settings, notification_id: str) -> None:
         statuses = list(readable(_under(reader, topics.STATUSES, notification_id, since), Status))
         letters = list(readable(_under(reader, topics.DEAD_LETTERS, notification_id, since), DeadLetter))
         reader.close()
-    if not statuses and row is None:
-        raise Misconfigured(f"nothing is known of {notification_id}: `carillon send` prints ids; rows live 30 days")
-    _steps(statuses)
-    _row(row)
+    if not (statuses or letters or row):
+        raise Misconfigured(
+            f"nothing is known of {notification_id}: `carillon send` prints ids; rows live 30 days; "
+            "a record that could not be used has no id: `carillon dlq ls` lists it by its position"
+        )
+    if statuses:
+        _steps(statuses)
+    if row or any(status.notification_id for status in statuses):
+        _row(row)
     for letter in letters:
         click.echo(f"Dead letter: {letter.cause}; look with: carillon dlq show {letter.position}")
 

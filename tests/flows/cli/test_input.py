@@ -135,6 +135,51 @@ def test_a_trace_is_told_though_records_of_it_cannot_be_read(carillon: Carillon)
     assert "notification_dlq/0/1 cannot be read" in done.stderr
 
 
+PLACE = LETTER.position
+BURIED = Status(notification_id="", tenant="", user_id="", step=Step.DEAD, at_ms=1, position=PLACE, reason="invalid")
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Message]]:
+    """The records of each topic, and no row in the store."""
+    found: dict[str, list[Message]] = {topics.STATUSES.name: [], topics.DEAD_LETTERS.name: []}
+
+    class Kept(Broken):
+        def read(self, places: list[Place], starts: object = None) -> Iterator[Message]:
+            return (each for topic, _ in places for each in found[topic])
+
+    monkeypatch.setattr(trace, "Reader", Kept)
+    monkeypatch.setattr(trace, "Rows", NoRows)
+    return found
+
+
+@pytest.mark.usefixtures("kept")
+def test_of_an_id_of_which_nothing_is_known_it_is_said_where_a_record_without_one_is_found(carillon: Carillon) -> None:
+    line = refused(carillon("trace", "n1"))
+    assert "nothing is known of n1: `carillon send` prints ids" in line
+    assert line.endswith("a record that could not be used has no id: `carillon dlq ls` lists it by its position")
+
+
+def test_a_dead_letter_is_traced_though_no_status_of_it_is_there(
+    kept: dict[str, list[Message]], carillon: Carillon
+) -> None:
+    kept[topics.DEAD_LETTERS.name].append(message(topics.DEAD_LETTERS.name, 1, encode(LETTER)))
+    done = carillon("trace", "n1")
+    assert done.output == f"Dead letter: conflict; look with: carillon dlq show {PLACE}\n"
+    assert done.exit_code == 0
+
+
+def test_a_record_that_is_known_by_its_position_alone_is_traced_by_it_and_no_row_is_promised(
+    kept: dict[str, list[Message]], carillon: Carillon
+) -> None:
+    kept[topics.STATUSES.name].append(message(topics.STATUSES.name, 1, encode(BURIED), PLACE.encode()))
+    kept[topics.DEAD_LETTERS.name].append(message(topics.DEAD_LETTERS.name, 1, encode(LETTER), PLACE.encode()))
+    done = carillon("trace", PLACE)
+    assert "dead" in done.stdout
+    assert f"carillon dlq show {PLACE}" in done.stdout
+    assert "row" not in done.stdout
+
+
 @pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize("words", [("ls",), ("show", "notifications.high/0/7")])
 def test_dead_letters_are_told_though_one_of_them_cannot_be_read(words: tuple[str, ...], carillon: Carillon) -> None:
