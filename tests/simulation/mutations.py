@@ -1,7 +1,7 @@
 """The engine's guards, taken away one at a time: a simulation that does not miss them proves nothing.
 
-Each mutation stands for a trap of the engine's table, or for a rule of delivery. It gives what is replaced while seeds
-are played.
+Each mutation stands for a trap of the engine's table, those of `rules.py` for a rule of delivery. It gives what is
+replaced while seeds are played.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,27 +9,22 @@ from typing import Any, cast
 
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-import agents.dedup
-import agents.deliver
 import flows.engine.tenure
-from agents.stage import Input, Outbox, Tables
+from agents.stage import Input
 from flows.engine.engine import Batch as Pending
 from flows.engine.engine import Engine, cut
 from flows.engine.frontier import Frontier, Span
 from flows.engine.line import Line
-from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Verdict
 from flows.engine.producer import Lines
-from flows.engine.queued import Batch, Queue, Then
+from flows.engine.queued import Batch, Queue
 from flows.engine.reader import Place, Reader
 from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.tenure import Tenure
 from flows.writer import Place as Row
 from flows.writer import Writer, row_item
-from tables.attempts import Attempt, judge
-from tables.attempts import Verdict as Judged
-from tables.dedup import unpack
+from tests.simulation.rules import RULES
 from tests.simulation.staging import Wanted
 from tests.simulation.storms import (
     rows_take_long,
@@ -228,11 +223,6 @@ def routing_begins_before_the_preferences_are_read() -> list[Wanted]:
     return [(flows.engine.tenure, "restore", changelogs_only)]
 
 
-def a_dedup_entry_without_its_source_offset() -> list[Wanted]:
-    """A replay looks like a repeat."""
-    return [(agents.dedup, "unpack", lambda entry: unpack(entry)._replace(offset=-1))]
-
-
 def a_commit_before_the_acknowledgement() -> list[Wanted]:
     """A batch is done as soon as it is run."""
     begin = Frontier.begin
@@ -243,39 +233,6 @@ def a_commit_before_the_acknowledgement() -> list[Wanted]:
         return span
 
     return [(Frontier, "begin", begun)]
-
-
-def a_call_before_its_attempt_is_durable() -> list[Wanted]:
-    """Calls begin with the emission that announces them."""
-    emit = Engine._emit
-
-    def at_once(self: Engine, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
-        emit(self, views, outbox, lambda: None, whole)
-        durable()
-
-    return [(Engine, "_emit", at_once)]
-
-
-def an_outcome_is_dropped() -> list[Wanted]:
-    """Results of calls are not settled."""
-
-    def settle(self: Calls) -> None:
-        self._timer = None
-        found, self._results = self._results, []
-        self._free(len(found))
-        self._written([announced for announced, _ in found])
-
-    return [(Calls, "_settle", settle)]
-
-
-def an_attempt_of_unknown_outcome_is_fresh() -> list[Wanted]:
-    """A replay without an outcome calls once more."""
-
-    def fresh(latest: Attempt | None, *asked: Any) -> Judged:
-        found = judge(latest, *asked)
-        return Judged.GO if found is Judged.UNKNOWN else found
-
-    return [(agents.deliver, "judge", fresh)]
 
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -297,9 +254,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     a_refused_commit_is_forgotten,
     a_full_channel_blocks_the_fetch_loop,
     routing_begins_before_the_preferences_are_read,
-    a_dedup_entry_without_its_source_offset,
     a_commit_before_the_acknowledgement,
-    a_call_before_its_attempt_is_durable,
-    an_outcome_is_dropped,
-    an_attempt_of_unknown_outcome_is_fresh,
+    *RULES,
 )
