@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
+import leaks
 import pipeline_audit
 from audit import examples
 from confluent_kafka import KafkaException
@@ -53,6 +54,7 @@ def run(seed: int, duration_s: int, rate: int, users: int, faults: Mapping[str, 
         found = pipeline_audit.audit(scene.rig, scene.load.ledger, hurts=scene.hurts)
         found.expect_none("died_unasked", [death for death in scene.deaths if not death["asked"]])
         found.expect_none("not_as_expected", scene.unseen)
+        leaks.check(scene.rig, scene.load.ledger, found)
         seconds = series(due_times(scene.load.ledger), scene.rig.ledger(), began)
     _recoveries(struck, seconds)
     if not found.clean:

@@ -6,7 +6,6 @@ The whole path runs; only the three workers that send SMS are hurt. A JSON summa
 1 if the audit found anything. KINDS may also name `term`, `wipe` and `stall`.
 """
 
-import os
 import random
 import sys
 import time
@@ -18,7 +17,7 @@ from hurts import Hurt
 from pipeline_audit import audit
 from victims import Worker
 
-from deploy.local.results import option
+from deploy.local.results import option, text
 
 CALL_MS = 150
 USERS = 500
@@ -67,7 +66,7 @@ def _hurt(targets: list[Worker], kills: int, over_s: float, kinds: list[str], dr
 
 def main() -> int:
     """One run; returns the exit code."""
-    kinds = os.environ.get("KINDS", "kill").split(",")
+    kinds = text("KINDS", "kill").split(",")
     seconds, kills, rate = option("SECONDS", 100), option("KILLS", 20), option("RATE", 400)
     return report("deliver", lambda: run(option("SEED", 1), seconds, kills, rate, kinds))
 

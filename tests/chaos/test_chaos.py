@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sent import IN_FLIGHT
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
@@ -51,12 +52,45 @@ def test_the_pipeline_loses_nothing_and_repeats_nothing_unasked_whatever_strikes
     assert found["struck"]
     assert found["accepted"] > 2_500
     assert found["lost"] == found["repeats_unexplained"] == found["repeats_by_the_producer"] == 0
+    assert found["leaked"] == 0
+    assert min(found["log_lines"], found["metric_lines"], found["kept_secret"]) > 0
+
+
+@pytest.fixture(scope="module")
+def routed() -> list[dict[str, Any]]:
+    """What two rounds on one stack came to: workers ended in order, then killed too; the second tells of both."""
+    found = run("route.py", SEED="2", EVENTS="4000", FAULTS="3", KINDS="term/kill,term,wipe")
+    return list(found["seeds"])
 
 
 @pytest.mark.timeout(180)
-def test_routing_workers_that_end_in_order_write_nothing_twice() -> None:
-    (seed,) = run("route.py", SEED="2", EVENTS="5000", FAULTS="2", KINDS="term")["seeds"]
-    assert seed["re_emitted"] == seed["decided_again"] == 0
+def test_routing_workers_that_end_in_order_write_nothing_twice(routed: list[dict[str, Any]]) -> None:
+    first, _ = routed
+    assert first["struck"] == {"term": 3}
+    assert first["inputs"] == 4_000
+    assert first["re_emitted"] == first["decided_again"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_routing_workers_that_are_killed_lose_nothing_and_let_no_repeat_through(routed: list[dict[str, Any]]) -> None:
+    """What a kill has written again is the same, record by record."""
+    _, second = routed
+    assert second["struck"] == {"kill": 1, "term": 1, "wipe": 1}
+    assert second["inputs"] == 8_000
+    assert second["accepted_but_not_in_the_log"] == second["undecided"] == second["routed_but_not_written"] == 0
+    assert second["decided_otherwise"] == second["decided_twice"] == second["decided_unasked"] == 0
+    assert second["written_unasked"] == second["held_for_ever"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_delivery_worker_repeats_at_most_the_calls_in_flight_and_tells_that_it_may_have() -> None:
+    """Every call is answered, so that an outcome is unknown only where a kill came amid calls."""
+    found = run("deliver.py", SEED="1", SECONDS="12", KILLS="3", RATE="400")
+    assert found["hurts"] == 3
+    assert found["unknown"] > 0
+    assert found["lost"] == found["repeats_unflagged"] == found["repeats_unexplained"] == 0
+    assert found["repeats_forbidden"] == found["repeats_too_many"] == 0
+    assert found["repeats_per_hurt_at_most"] <= IN_FLIGHT
 
 
 @pytest.mark.timeout(180)

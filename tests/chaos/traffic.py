@@ -20,6 +20,9 @@ HIGH = {"otp": 1.0, "transactional": 1.0, "billing": 1.0}
 """The classes of a run of the high lane alone, each with its weight."""
 STRANGER = "nobody-"
 """How the ids of users begin whom nobody knows, or only later."""
+CODE, KEY = "pin-", "key-"
+"""How codes and idempotency keys begin, so that one found anywhere is no other number."""
+OTHER = f"{CODE}other"
 _MEMORY = 20_000
 Written = tuple[str, bytes, bytes | None, int]
 """Topic, key, value, and the partition the producer chooses (-1: by the key)."""
@@ -83,7 +86,7 @@ def events(
         if straight and lot < 0.052:
             asked = draw.choice(draw.choice((straight, straight, straight, astray)) or straight)
             if lot >= 0.05:
-                asked = (asked if "astray" not in asked["params"] else straight[0]) | {"params": {"code": "other"}}
+                asked = (asked if "astray" not in asked["params"] else straight[0]) | {"params": {"code": OTHER}}
             yield _written(asked, number)
             continue
         asked = _request(draw, seed, number, users, classes)
@@ -120,13 +123,13 @@ def plain_events(seed: int, users: int, classes: Mapping[str, float] = HIGH) -> 
 def _request(draw: random.Random, seed: int, number: int, users: int, classes: Mapping[str, float]) -> dict[str, Any]:
     return {
         "tenant": TENANT,
-        "idempotency_key": f"{seed}-{number}",
+        "idempotency_key": f"{KEY}{seed}-{number}",
         "user_id": user(draw.randrange(users), seed),
         "channels": draw.choice(("best", "sms", "email", ["sms", "email"], ["push", "email"])),
         "category": draw.choice(("news", "orders", "login")),
         "class": draw.choices(list(classes), list(classes.values()))[0],
         "template_id": "code",
-        "params": {"code": str(draw.randrange(1_000_000))},
+        "params": {"code": f"{CODE}{draw.randrange(1_000_000):06d}"},
     }
 
 

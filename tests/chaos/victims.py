@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -93,6 +95,14 @@ class Worker:
     def told(self, event: str) -> int:
         """How often its log has such an event."""
         return self._child.log.read_bytes().count(b'"%s"' % event.encode()) if self._child is not None else 0
+
+    def metrics(self) -> str:
+        """What its /metrics says. Raises ChaosError where it has none yet."""
+        port = self._child and re.search(rb'"metrics_port": (\d+)', self._child.log.read_bytes())
+        if not port:
+            raise ChaosError(f"{self.name} has no /metrics")
+        with urllib.request.urlopen(f"http://127.0.0.1:{int(port[1])}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
 
     def wait_ready(self) -> float:
         """Wait until every flow has its partitions; returns the seconds it took. Raises ChaosError."""
