@@ -1,7 +1,7 @@
 """record: what happened becomes the rows that people look up.
 
-statuses ──── record ─(folded, gathered 1 s)─ NotificationLogs
-preferences ─ record ─────────────────────── UserPreferences
+statuses ──── record ─(folded, gathered 1 s, while pending up to 3)─ NotificationLogs
+preferences ─ record ──────────────────────────────────────────── UserPreferences
 """
 
 from typing import TYPE_CHECKING, Any, cast

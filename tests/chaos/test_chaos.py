@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sent import IN_FLIGHT
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
+Running = dict[str, Future[dict[str, Any]]]
 
 
 def run(script: str, **options: str) -> dict[str, Any]:
@@ -48,33 +51,37 @@ def test_the_audit_sees_every_planted_fault_and_nothing_where_there_is_none() ->
 )
 def test_the_pipeline_loses_nothing_and_repeats_nothing_unasked_whatever_strikes_it(seed: str, faults: str) -> None:
     """How soon it recovers has no bound here: the machine runs the other tests too. `make chaos` measures it."""
-    found = run("chaos.py", SEED=seed, FAULTS=faults, DURATION="27")
+    found = run("chaos.py", SEED=seed, FAULTS=faults, DURATION="22")
     assert found["struck"]
-    assert found["accepted"] > 2_500
+    assert found["accepted"] > 2_000
     assert found["lost"] == found["repeats_unexplained"] == found["repeats_by_the_producer"] == 0
     assert found["leaked"] == 0
     assert min(found["log_lines"], found["metric_lines"], found["kept_secret"]) > 0
 
 
 @pytest.fixture(scope="module")
-def routed() -> list[dict[str, Any]]:
-    """What two rounds on one stack came to: workers ended in order, then killed too; the second tells of both."""
-    found = run("route.py", SEED="2", EVENTS="4000", FAULTS="3", KINDS="term/kill,term,wipe")
-    return list(found["seeds"])
+def under_way() -> Iterator[Running]:
+    """Two scripts side by side, which mostly wait. route.py takes two rounds on one stack: workers ended in order, then
+    killed too; the second round tells of both."""
+    with ThreadPoolExecutor() as pool:
+        yield {
+            "route": pool.submit(run, "route.py", SEED="2", EVENTS="4000", FAULTS="3", KINDS="term/kill,term,wipe"),
+            "deliver": pool.submit(run, "deliver.py", SEED="1", SECONDS="12", KILLS="3", RATE="400"),
+        }
 
 
 @pytest.mark.timeout(180)
-def test_routing_workers_that_end_in_order_write_nothing_twice(routed: list[dict[str, Any]]) -> None:
-    first, _ = routed
+def test_routing_workers_that_end_in_order_write_nothing_twice(under_way: Running) -> None:
+    first, _ = under_way["route"].result()["seeds"]
     assert first["struck"] == {"term": 3}
     assert first["inputs"] == 4_000
     assert first["re_emitted"] == first["decided_again"] == 0
 
 
 @pytest.mark.timeout(180)
-def test_routing_workers_that_are_killed_lose_nothing_and_let_no_repeat_through(routed: list[dict[str, Any]]) -> None:
+def test_routing_workers_that_are_killed_lose_nothing_and_let_no_repeat_through(under_way: Running) -> None:
     """What a kill has written again is the same, record by record."""
-    _, second = routed
+    _, second = under_way["route"].result()["seeds"]
     assert second["struck"] == {"kill": 1, "term": 1, "wipe": 1}
     assert second["inputs"] == 8_000
     assert second["accepted_but_not_in_the_log"] == second["undecided"] == second["routed_but_not_written"] == 0
@@ -83,9 +90,11 @@ def test_routing_workers_that_are_killed_lose_nothing_and_let_no_repeat_through(
 
 
 @pytest.mark.timeout(180)
-def test_a_killed_delivery_worker_repeats_at_most_the_calls_in_flight_and_tells_that_it_may_have() -> None:
+def test_a_killed_delivery_worker_repeats_at_most_the_calls_in_flight_and_tells_that_it_may_have(
+    under_way: Running,
+) -> None:
     """Every call is answered, so that an outcome is unknown only where a kill came amid calls."""
-    found = run("deliver.py", SEED="1", SECONDS="12", KILLS="3", RATE="400")
+    found = under_way["deliver"].result()
     assert found["hurts"] == 3
     assert found["unknown"] > 0
     assert found["lost"] == found["repeats_unflagged"] == found["repeats_unexplained"] == 0

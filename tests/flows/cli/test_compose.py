@@ -28,7 +28,7 @@ def test_setup_makes_keys_once_that_every_command_of_the_folder_finds(local: dic
     keys = tmp_path / ".carillon" / "keys.env"
     first = keys.read_text()
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
-    sealed = run(tmp_path, local, "carillon", "prefer", "--user", "ada", "--address", "sms=+4917600000001")
+    sealed = run(tmp_path, local, "carillon", "prefer", "--user", "grace", "--address", "sms=+4917600000002")
     assert sealed.startswith("preferences/")
     run(tmp_path, local, *SETUP)
     assert keys.read_text() == first

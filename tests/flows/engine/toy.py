@@ -239,7 +239,8 @@ def main() -> None:
     logs.configure()
     FAULTS[os.environ.get("TOY_FAULT", "")]()
     patience = float(os.environ.get("TOY_PATIENCE", "60"))
-    Watchdog.__init__.__kwdefaults__ = {"loop_s": patience, "progress_s": patience}  # type: ignore[attr-defined]
+    # As with the real ones, a stuck loop is told before the lag that comes of it.
+    Watchdog.__init__.__kwdefaults__ = {"loop_s": patience, "progress_s": 1.5 * patience}  # type: ignore[attr-defined]
     state, worker = Path(os.environ["TOY_STATE"]), os.environ["TOY_WORKER"]
     flows = [flow(toy, worker, Path(os.environ["TOY_JOURNAL"])) for toy in os.environ["TOY_NAMES"].split(",")]
     run(flows, Host(worker, os.environ["CARILLON_KAFKA"], state, RING, int(os.environ["TOY_PARTITIONS"])))
