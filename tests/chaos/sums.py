@@ -185,16 +185,17 @@ def _causeless(case: Case) -> Iterator[object]:
         wanted = case.wanted.get(delivery[0])
         for told in tolds:
             if wanted is not None and not _has_cause(case, wanted, delivery, told, refused):
-                yield told.step, told.reason, delivery
+                yield told.step, told.reason, told.at_ms, delivery
 
 
 def _has_cause(case: Case, wanted: oracle.Wanted, delivery: Delivery, told: Told, refused: set[str]) -> bool:
     at, since, to_hash = told.at_ms / 1000, min(ask.appended for ask in wanted.asks), delivery[2]
+    # What is told of before it was asked for was told by a clock that is behind: when, nobody knows.
+    by_clock_behind = at < since
     if told.step == "expired":
-        return at >= wanted.deadline - WAIT_S
+        return at >= wanted.deadline - WAIT_S or by_clock_behind
     if told.step == "suppressed":
-        # What is told of before it was asked for was told by a clock that is behind: when, nobody knows.
-        until = at + 1.0 if at >= since else math.inf
+        until = math.inf if by_clock_behind else at + 1.0
         opted_out = case.people.may_refuse(wanted.user, delivery[1], str(wanted.body["category"]), since, until)
         return to_hash in refused or (told.reason == "opted_out" and opted_out)
     calls = case.calls.get(delivery, [])

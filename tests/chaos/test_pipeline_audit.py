@@ -174,6 +174,14 @@ def test_an_end_without_a_call_is_right_where_the_user_opted_out_meanwhile() -> 
     assert examine(with_rows(run)).faults == {}
 
 
+def test_what_a_clock_that_is_behind_tells_to_have_expired_may_have_done_so_by_the_clock_before() -> None:
+    run = a_run()
+    run.calls, run.told[1] = [], a_move("expired", reason="past_deadline", at_ms=int(T * 1000) + 50)
+    assert set(examine(with_rows(run)).faults) == {"ended_without_cause"}
+    run.told[1] = a_move("expired", reason="past_deadline", at_ms=int(T * 1000) - 3_600_000)
+    assert examine(with_rows(run)).faults == {}
+
+
 def test_an_opt_out_told_of_by_a_clock_that_is_behind_may_have_come_whenever_it_did() -> None:
     run = a_run()
     an_hour_ago = int(T * 1000) - 3_600_000
