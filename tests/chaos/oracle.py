@@ -156,11 +156,11 @@ class Wanted:
         """Whether there is but one plan."""
         return len(self.plans) == 1
 
-    def text_hashes(self, template: str) -> set[str]:
-        """SHA-256 of the text of each record that may have decided."""
+    def text_hashes(self, template: str, expired: Collection[Place] = ()) -> set[str]:
+        """SHA-256 of the text of each record that may have decided, those `expired` by the clock of who looked too."""
         return {
             sha256(re.sub(r"\{\{(\w+)\}\}", partial(_param, ask.body["params"]), template).encode()).hexdigest()
-            for ask in self._firsts()
+            for ask in (*self._firsts(), *self._firsts(expired))
         }
 
     def fits(self, found: Mapping[Place, str], again: Collection[Place] = ()) -> bool:

@@ -47,7 +47,10 @@ def _right(case: Case, result: Audit) -> None:
         elif delivery not in targets(wanted):
             strangers += [call.ref for call in calls]
         else:
-            texts = wanted.text_hashes(TEMPLATE["channels"][channel]["body"])
+            expired = [
+                ask.place for ask in wanted.asks if "expired" in {t.step for t in case.decisions.get(ask.place, ())}
+            ]
+            texts = wanted.text_hashes(TEMPLATE["channels"][channel]["body"], expired)
             bodies += [call.ref for call in calls if call.body_hash not in texts]
     result.expect_none("phantom", phantoms)
     result.expect_none("wrong_recipient", strangers)

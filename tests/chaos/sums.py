@@ -183,8 +183,12 @@ def _causeless(case: Case) -> Iterator[object]:
     refused = {call.to_hash for call in case.ledgers.calls if not call.accepted}
     for delivery, tolds in case.moves.items():
         wanted = case.wanted.get(delivery[0])
+        if wanted is None:
+            continue
+        # A replay tells of an end once more, at a time of its own.
+        caused = {(told.step, told.reason) for told in tolds if _has_cause(case, wanted, delivery, told, refused)}
         for told in tolds:
-            if wanted is not None and not _has_cause(case, wanted, delivery, told, refused):
+            if (told.step, told.reason) not in caused:
                 yield told.step, told.reason, told.at_ms, delivery
 
 

@@ -182,6 +182,25 @@ def test_what_a_clock_that_is_behind_tells_to_have_expired_may_have_done_so_by_t
     assert examine(with_rows(run)).faults == {}
 
 
+def test_what_expired_by_a_clock_ahead_may_be_told_again_by_one_that_is_right() -> None:
+    run, later_ms = a_run(), int(T * 1000) + 60_000
+    run.calls, run.told[1] = [], a_move("expired", reason="past_deadline", at_ms=later_ms)
+    assert set(examine(with_rows(run)).faults) == {"ended_without_cause"}
+    run.told.insert(1, a_move("expired", reason="past_deadline", at_ms=later_ms + 3_600_000))
+    assert examine(with_rows(run)).faults == {}
+
+
+def test_where_a_clock_ahead_let_a_request_expire_the_words_are_those_of_the_next() -> None:
+    run, hour_ms = a_run(), 3_600_000
+    run.accepted.append(a_request(1, params={"code": "8"}))
+    run.ends[TOPIC, 0] = 2
+    run.told = [a_decision("expired", at_ms=int(T * 1000) + hour_ms), a_decision(offset=1, deliveries=1), a_move()]
+    run.calls = [a_call(body_hash=digest("Code 8"))]
+    assert examine(with_rows(run)).faults == {}
+    run.calls = [a_call(body_hash=digest("Code 9"))]
+    assert set(examine(with_rows(run)).faults) == {"wrong_body"}
+
+
 def test_an_opt_out_told_of_by_a_clock_that_is_behind_may_have_come_whenever_it_did() -> None:
     run = a_run()
     an_hour_ago = int(T * 1000) - 3_600_000

@@ -58,6 +58,17 @@ def test_entries_of_the_previous_bucket_are_found_and_newer_ones_win(store: Stor
     assert store.get_many([b"old", b"both", b"none"]) == [b"1", b"2", None]
 
 
+def test_what_is_written_after_a_clock_that_was_ahead_is_put_right_is_seen(tmp_path: Path) -> None:
+    store = Store(tmp_path, KEEP_S, NOW)
+    store.turn(NOW + KEEP_S)
+    store.write({b"k": b"by the clock ahead"})
+    store.close()
+    again = Store(tmp_path, KEEP_S, NOW)
+    again.write({b"k": b"later"})
+    assert again.get_many([b"k"]) == [b"later"]
+    again.close()
+
+
 def test_an_expired_bucket_is_dropped_with_its_folder_and_the_offset_carried_over(store: Store) -> None:
     store.write({b"a": b"1"}, {3: 7, 4: 9})
     store.turn(NOW + KEEP_S)
