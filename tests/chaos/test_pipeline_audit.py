@@ -190,6 +190,14 @@ def test_what_expired_by_a_clock_ahead_may_be_told_again_by_one_that_is_right() 
     assert examine(with_rows(run)).faults == {}
 
 
+def test_what_a_clock_ahead_told_to_be_held_is_held_no_more_once_it_was_routed() -> None:
+    run, hour_ms = a_run(), 3_600_000
+    run.told.insert(0, a_decision("held", at_ms=int(T * 1000) + hour_ms))
+    assert "held_for_ever" not in examine(with_rows(run)).faults
+    run.told.append(run.told.pop(0))
+    assert "held_for_ever" in examine(with_rows(run)).faults
+
+
 def test_where_a_clock_ahead_let_a_request_expire_the_words_are_those_of_the_next() -> None:
     run, hour_ms = a_run(), 3_600_000
     run.accepted.append(a_request(1, params={"code": "8"}))
