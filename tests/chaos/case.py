@@ -85,7 +85,7 @@ class Case:
         return any(told.flagged or told.step == "unknown" for told in self.moves.get(delivery, ()))
 
     def answered(self, id_: str) -> str:
-        """The last decision of a notification, `routed:n` or a step, in the order of the log, whatever the clocks said."""
+        """The last decision of a notification by the log, whatever the clocks said: `routed:n` or a step."""
         tolds = self.decided.get(id_, ())
         return decision(tolds[-1]) if tolds else ""
 
