@@ -108,6 +108,10 @@ class _Unwritten:
         pending = isinstance(self.row, Row) and self.row.public == Public.PENDING
         return not pending or now - self.since >= PENDING_S
 
+    def item(self) -> Item:
+        """The row in DynamoDB's types."""
+        return row_item(self.row) if isinstance(self.row, Row) else self.row
+
     def awaited(self) -> bool:
         """Whether anybody still waits for it."""
         return any(not waiter.written.cancelled() for waiter in self.waiters)
@@ -215,31 +219,30 @@ class Writer:
         together = [place for place in places if len(places) == 1 or not self._unwritten[place].conditional]
         taken = {place: self._unwritten.pop(place) for place in together}
         rows = {place: found for place, found in taken.items() if found.awaited()}
-        if not rows:
-            return []
+        left = await self._put(rows) if rows else []
+        for index, (place, found) in enumerate(rows.items()):
+            if index in left:
+                newer = self._unwritten.pop(place, None)
+                self._unwritten[place] = found
+                if newer is not None:
+                    self._add(place, newer)
+            else:
+                for waiter in found.waiters:
+                    waiter.less()
+        return [place for index, place in enumerate(rows) if index in left]
+
+    async def _put(self, rows: dict[Place, _Unwritten]) -> list[int]:
+        """Send one request and, while it is under way, let it be waited for; returns which rows were not taken."""
         self._be_no_ghost()
-        items = [row_item(row) if isinstance(row := found.row, Row) else row for found in rows.values()]
-        conditional = any(found.conditional for found in rows.values())
-        request = asyncio.ensure_future(self._raise(items) if conditional else self._rows.put(places[0][0], items))
+        (table, *_), first = next(iter(rows.items()))
+        items = [found.item() for found in rows.values()]
+        request = asyncio.ensure_future(self._raise(items) if first.conditional else self._rows.put(table, items))
         self._under_way.update(dict.fromkeys(rows, request))
         try:
-            left = set(await request)
+            return await request
         finally:
             for place in rows:
                 del self._under_way[place]
-        untaken = []
-        for index, (place, found) in enumerate(rows.items()):
-            if index not in left:
-                for waiter in found.waiters:
-                    waiter.less()
-                continue
-            untaken.append(place)
-            newer = self._unwritten.get(place)
-            if newer is None:
-                self._unwritten[place] = found
-            else:
-                newer.follow(found)
-        return untaken
 
     async def _raise(self, items: Sequence[Item]) -> list[int]:
         return [place for place, item in enumerate(items) if not await self._rows.raise_rank(item)]

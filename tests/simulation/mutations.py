@@ -23,7 +23,7 @@ from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
 from flows.engine.tenure import Tenure
 from flows.writer import Place as Row
-from flows.writer import Writer, row_item
+from flows.writer import Writer
 from tests.simulation.rules import RULES
 from tests.simulation.staging import Wanted
 from tests.simulation.storms import (
@@ -150,11 +150,11 @@ def what_is_sent_again_is_numbered_again() -> list[Wanted]:
 def rows_under_way_are_not_waited_for() -> list[Wanted]:
     """A row that was given up may still land, over the next owner's."""
 
-    async def nobody_looks(self: Writer, places: list[Row], rows: dict[Row, Any], put: Any) -> list[int]:
+    async def nobody_looks(self: Writer, rows: dict[Row, Any]) -> list[int]:
         self._be_no_ghost()
-        return list(await put([row_item(rows[place]) for place in places]))
+        return await self._rows.put(next(iter(rows))[0], [found.item() for found in rows.values()])
 
-    return [*rows_take_long(), (Writer, "_request", nobody_looks)]
+    return [*rows_take_long(), (Writer, "_put", nobody_looks)]
 
 
 def partitions_are_taken_at_the_very_end() -> list[Wanted]:
