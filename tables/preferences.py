@@ -54,8 +54,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     def refuses(self, channel: str, category: str) -> bool:
         """Whether the user opted out of `category` on `channel`."""
         out = self.opted_out
-        every, whole = f"*/{category}" in out or "*/*" in out, f"{channel}/*" in out
-        return every or whole or f"{channel}/{category}" in out
+        return f"{channel}/{category}" in out or f"{channel}/*" in out or f"*/{category}" in out or "*/*" in out
 
 
 class Told(msgspec.Struct, gc=False):

@@ -91,7 +91,7 @@ class Store:
         self._folder.mkdir(parents=True, exist_ok=True)
         found = {int(path.name) for path in self._folder.iterdir() if path.name.isdigit()}
         # One that is begun already, by a clock that was ahead, goes on: what is written behind it would not be seen.
-        self._current = max(self._current, *found, 0)
+        self._current = max(found | {self._current})
         for number in sorted(found | {self._current}):
             self._open(number)
         self._offsets = {}
