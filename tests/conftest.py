@@ -1,6 +1,6 @@
 """The real servers that broker-level tests run against: one stack a session, started for the first test to ask."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,24 @@ import pytest
 from deploy.local.stack import Stack, StackError
 
 REPOSITORY = Path(__file__).parent.parent
+LOG_LINES = 30
 LIB = REPOSITORY / ".carillon" / "lib"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows with a failure how the logs end that processes of the test have left in its folder."""
+    report = yield
+    folder = item.funcargs.get("tmp_path")
+    if report.failed and folder is not None:
+        texts = {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.log"))}
+        for path, text in texts.items():
+            if text and b"\0" not in text:  # a store's log is none to read
+                lines = text.decode(errors="replace").splitlines()[-LOG_LINES:]
+                report.sections.append((f"the end of {path}", "\n".join(lines)))
+    return report
 
 
 @pytest.fixture(scope="session")

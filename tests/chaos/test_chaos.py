@@ -61,16 +61,17 @@ def test_the_pipeline_loses_nothing_and_repeats_nothing_unasked_whatever_strikes
 
 @pytest.fixture(scope="module")
 def under_way() -> Iterator[Running]:
-    """Two scripts side by side, which mostly wait. route.py takes two rounds on one stack: workers ended in order, then
+    """Scripts side by side, which mostly wait. route.py takes two rounds on one stack: workers ended in order, then
     killed too; the second round tells of both."""
     with ThreadPoolExecutor() as pool:
         yield {
             "route": pool.submit(run, "route.py", SEED="2", EVENTS="4000", FAULTS="3", KINDS="term/kill,term,wipe"),
             "deliver": pool.submit(run, "deliver.py", SEED="1", SECONDS="12", KILLS="3", RATE="400"),
+            "scale": pool.submit(run, "scale.py", SEED="1", EVENTS="6000", STEP="2"),
         }
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_routing_workers_that_end_in_order_write_nothing_twice(under_way: Running) -> None:
     first, _ = under_way["route"].result()["seeds"]
     assert first["struck"] == {"term": 3}
@@ -78,7 +79,7 @@ def test_routing_workers_that_end_in_order_write_nothing_twice(under_way: Runnin
     assert first["re_emitted"] == first["decided_again"] == 0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_routing_workers_that_are_killed_lose_nothing_and_let_no_repeat_through(under_way: Running) -> None:
     """What a kill has written again is the same, record by record."""
     _, second = under_way["route"].result()["seeds"]
@@ -89,7 +90,7 @@ def test_routing_workers_that_are_killed_lose_nothing_and_let_no_repeat_through(
     assert second["written_unasked"] == second["held_for_ever"] == 0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_a_killed_delivery_worker_repeats_at_most_the_calls_in_flight_and_tells_that_it_may_have(
     under_way: Running,
 ) -> None:
@@ -102,9 +103,9 @@ def test_a_killed_delivery_worker_repeats_at_most_the_calls_in_flight_and_tells_
     assert found["repeats_per_hurt_at_most"] <= IN_FLIGHT
 
 
-@pytest.mark.timeout(180)
-def test_growing_to_four_routing_workers_and_back_loses_and_doubles_nothing() -> None:
-    found = run("scale.py", SEED="1", EVENTS="6000", STEP="2")
+@pytest.mark.timeout(240)
+def test_growing_to_four_routing_workers_and_back_loses_and_doubles_nothing(under_way: Running) -> None:
+    found = under_way["scale"].result()
     assert [step["workers"] for step in found["steps"]] == [1, 2, 4, 2, 1]
     assert found["re_emitted"] == found["decided_again"] == 0
 

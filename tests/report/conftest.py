@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.drawn import full
+from tests.report import handmade
+from tests.report.drawn import draw
 
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the page; what runs have left lies in `left`."""
     folder = tmp_path_factory.mktemp("evidence")
-    full(folder, {})
+    handmade.leave(folder / "left")
+    draw(folder / "left", folder)
     return folder
 
 

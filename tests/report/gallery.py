@@ -48,6 +48,10 @@ class Gallery:
             draw(figure)
             figure.savefig(self._folder / f"{name}.svg", metadata={"Date": None})
         self._hung.add(name)
+        return self.line(name, alt)
+
+    def line(self, name: str, alt: str) -> str:
+        """The line that shows a picture."""
         return f"![{alt}]({self._folder.name}/{name}.svg)"
 
     def leave_empty(self, name: str, alt: str, command: str) -> str:

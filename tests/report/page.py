@@ -21,6 +21,12 @@ was not tested at all is said in the [README](../../README.md#evidence)."""
 def write(results: Results, folder: Path, fault_list: str) -> None:
     """Draw the page and its pictures into `folder`. `fault_list` tells of each of the 48 faults what shows it."""
     gallery = Gallery(folder / PICTURES)
+    (folder / "README.md").write_text(text(results, gallery, fault_list))
+    gallery.close()
+
+
+def text(results: Results, gallery: Gallery, fault_list: str) -> str:
+    """The page; its pictures go to the gallery."""
     parts = [
         _HEAD,
         *fault_section.section(results, gallery),
@@ -33,8 +39,7 @@ def write(results: Results, folder: Path, fault_list: str) -> None:
         _commits(results),
         _runs(results),
     ]
-    (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n")
-    gallery.close()
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _faults(told: str) -> str:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.report import handmade
-from tests.report.drawn import draw, full, part, rows
+from tests.report.drawn import part, rows, told, told_in_full
 from tests.report.handmade import ABOUT, put
 
 
@@ -18,7 +18,7 @@ def test_pipeline_and_routing_are_added_up_with_both_parts_named(tmp_path: Path)
     assert (
         "2,468 accepted in the pipeline + 140,002 inputs routed = 142,470, under 10 faults struck + 24 strikes on "
         "routing = 34; lost: 3 in the pipeline + 9 in routing (undecided, held for ever or not written) = 12."
-    ) in full(tmp_path, {"chaos/seed-2": handmade.seed(2, lost=3)})
+    ) in told_in_full(tmp_path, {"chaos/seed-2": handmade.seed(2, lost=3)})
 
 
 def test_a_seed_of_routing_that_was_broken_off_is_in_no_sum(tmp_path: Path) -> None:
@@ -26,19 +26,19 @@ def test_a_seed_of_routing_that_was_broken_off_is_in_no_sum(tmp_path: Path) -> N
     handmade.leave(tmp_path / "left")
     route = json.loads((tmp_path / "left" / "chaos" / "route.json").read_text())
     put(tmp_path / "left", "chaos/route", route | {"seeds": [*route["seeds"], broken_off]})
-    assert "140,002 inputs routed = 142,470, under 10 faults struck + 24 strikes" in draw(tmp_path / "left", tmp_path)
+    assert "140,002 inputs routed = 142,470, under 10 faults struck + 24 strikes" in told(tmp_path / "left", tmp_path)
 
 
 def test_without_routing_nothing_is_added_up(tmp_path: Path) -> None:
     put(tmp_path / "left", "chaos/seed-1", handmade.seed(1))
-    text = draw(tmp_path / "left", tmp_path)
+    text = told(tmp_path / "left", tmp_path)
     assert "1,234" in text
     assert "Together with routing alone" not in text
 
 
 def test_gaps_in_the_numbers_of_seeds_are_seen(tmp_path: Path) -> None:
     dirty = {f"chaos/seed-{number}": handmade.seed(number, commit="abc1234-dirty") for number in (4, 9)}
-    text = full(tmp_path, dirty | {"chaos/seed-5": ABOUT | {"seed": 5, "faults": ["aborted"]}})
+    text = told_in_full(tmp_path, dirty | {"chaos/seed-5": ABOUT | {"seed": 5, "faults": ["aborted"]}})
     assert "\n\nSeeds kept: 1-2, 4-5, 9. Run on an uncommitted tree: 4, 9.\n\n" in text
 
 

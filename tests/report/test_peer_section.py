@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.report import handmade
-from tests.report.drawn import draw, part
+from tests.report.drawn import part, told
 from tests.report.handmade import ABOUT, put
 from tests.report.results import read, take_over
 
@@ -30,7 +30,7 @@ def test_peers_of_the_backlog_that_another_table_leaves_out_are_named_there(tmp_
     kills, steady = (json.loads((left / "bench" / f"{name}.json").read_text()) for name in ("kills", "steady"))
     put(left, "bench/kills", kills | {"peers": [row for row in kills["peers"] if row["peer"] not in out]})
     put(left, "bench/steady", steady | {"peers": {n: rows for n, rows in steady["peers"].items() if n != "quix like"}})
-    text = draw(left, tmp_path)
+    text = told(left, tmp_path)
     assert "Not measured here: plain loop, lean; Faust, stock." in part(text, "Loss and repeats under kills")
     assert "Not measured here: Quix Streams, like." in part(text, "At a steady rate")
 
@@ -45,7 +45,7 @@ def test_another_run_of_the_same_work_stands_in_a_table_of_its_own(tmp_path: Pat
     peers, steady = (json.loads((left / "bench" / f"{name}.json").read_text()) for name in ("peers", "steady"))
     put(left, "bench/route", peers | {"events": 500_000, "users": 100_000, "runs": 3})
     put(left, "bench/every-steady", steady | {"seconds": 15})
-    text = draw(left, tmp_path)
+    text = told(left, tmp_path)
     assert "500,000 events of 100,000 users" in part(text, "On a larger backlog")
     assert "15 s a rate." in part(text, "At a steady rate, every peer")
     assert part(text, "On a larger backlog").count("| Carillon |") == 1

@@ -30,11 +30,11 @@ def the_wire_is_slow() -> list[Wanted]:
 
 
 def workers_come_and_go() -> list[Wanted]:
-    """Workers end in order and others begin, and leaving a group takes long."""
+    """Workers end in order and others begin, many of them, and what is asked of a group may take long."""
     return [
-        (scenario, "KINDS", {"term": 3, "scale": 2}),
-        (scenario, "FAULTS", (6,)),
-        (Weather, "wire_s", lambda self: self._draw.random() * (3.0 if self._draw.random() < 0.3 else 0.003)),
+        (scenario, "KINDS", {"term": 1}),
+        (scenario, "FAULTS", (12,)),
+        (Weather, "wire_s", lambda self: self._draw.random() * (1.0 if self._draw.random() < 0.3 else 0.003)),
     ]
 
 
