@@ -42,10 +42,10 @@ class Run:
 
     def __init__(self, kind: str, name: str) -> None:
         self._path = Path(_given("RESULTS") or LOCAL) / kind / f"{_given('AS') or name}.json"
-        self._began, self._load = time.time(), os.getloadavg()[0]
+        self._began, self._load, self._pace = time.time(), os.getloadavg()[0], pace_ms()
 
     def keep(self, figures: dict[str, object]) -> dict[str, object]:
-        """Write what there is so far; returns it with the load, for the last line that a run says."""
+        """Write what there is so far; returns it with load and pace, for the last line that a run says."""
         about: dict[str, object] = {
             "command": shlex.join([Path(sys.argv[0]).name, *(f"{name}={value}" for name, value in _asked.items())]),
             "commit": _told("git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude=*").strip(),
@@ -54,7 +54,12 @@ class Run:
             "machine": machine(),
             "versions": self.versions(),
         }
-        told = figures | {"load_before": round(self._load, 2), "load_after": round(os.getloadavg()[0], 2)}
+        told = figures | {
+            "load_before": round(self._load, 2),
+            "load_after": round(os.getloadavg()[0], 2),
+            "pace_ms_before": self._pace,
+            "pace_ms_after": pace_ms(),
+        }
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(about | told, indent=1) + "\n")
         return told
@@ -79,6 +84,20 @@ def machine() -> dict[str, object]:
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "kernel": platform.release(),
     }
+
+
+def pace_ms() -> float:
+    """CPU milliseconds of half a million additions, the least of five: how fast this machine is just now.
+
+    Cores that are shared with other machines are slower by the hour, and no load or stolen time tells it.
+    """
+    took = []
+    for _ in range(5):
+        began, total = time.process_time(), 0
+        for number in range(500_000):
+            total += number
+        took.append(time.process_time() - began)
+    return round(min(took) * 1000, 1)
 
 
 def jar_version(folder: Path, jar: str) -> str:

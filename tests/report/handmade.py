@@ -14,6 +14,8 @@ ABOUT: dict[str, Any] = {
     "versions": {"python": "3.11.7", "kafka-server": "4.4.0"},
     "load_before": 0.5,
     "load_after": 1.75,
+    "pace_ms_before": 45.5,
+    "pace_ms_after": 55.5,
 }
 IDLE = {"idle_flows": 6, "idle_worker_percent": 1.25, "idle_broker_percent": 2.75}
 PEERS = {"carillon": 11.5, "plain lean": 9.5, "streams like": 24.5, "quix like": 80.25, "faust stock": 311.0}
@@ -37,6 +39,8 @@ def leave(folder: Path) -> None:
     put(folder, "bench/steady", ABOUT | {"peers": {name: _rates(us) for name, us in PEERS.items()}})
     put(folder, "bench/latency", ABOUT | {"rates": _rates(11.5)} | IDLE)
     put(folder, "bench/pipeline", ABOUT | _pipeline())
+    earlier = {"began": "2026-01-01T00:00:00Z", "sustained_per_s": 2500}
+    put(folder, "bench/pipeline-again-1", ABOUT | _pipeline() | earlier)
     put(folder, "bench/blast", ABOUT | _blast())
     put(folder, "chaos/brokers", ABOUT | _brokers())
 

@@ -64,11 +64,13 @@ def _runs(results: Results) -> str:
         (f"`{name}`", *(f"`{run.get(field, '?')}`" for field in ("command", "commit")), run.get("began"), *_costs(run))
         for name, run in sorted(every.items())
     ]
-    told = table(("result", "command", "commit", "began", "took, s", "load before, after"), rows, words=4)
+    titles = ("result", "command", "commit", "began", "took, s", "load before, after", "pace before, after, ms")
+    told = table(titles, rows, words=4)
     abouts: dict[str, list[str]] = {}
     for name, run in sorted(every.items()):
         abouts.setdefault(_about(run), []).append(f"`{name}`")
-    return f"{told}\n\n" + "\n".join(f"* {', '.join(names)}: {about}" for about, names in abouts.items())
+    pace = "Pace: CPU milliseconds of a fixed piece of work in Python, right before a run and after it."
+    return f"{told}\n\n{pace}\n\n" + "\n".join(f"* {', '.join(names)}: {about}" for about, names in abouts.items())
 
 
 def _together(seeds: Sequence[Result]) -> Result:
@@ -79,15 +81,19 @@ def _together(seeds: Sequence[Result]) -> Result:
         for field in ("command", "commit")
     }
     times = [seed["took_s"] for seed in seeds if "took_s" in seed]
-    return first | told | {"took_s": sum(times), "load_after": last.get("load_after")}
+    ended = {name: last.get(name) for name in ("load_after", "pace_ms_after")}
+    return first | told | ended | {"took_s": sum(times)}
 
 
 def _without_number(command: str) -> str:
     return re.sub(r" (SEED|FIRST)=\d+", "", command)
 
 
-def _costs(run: Result) -> tuple[object, str]:
-    return run.get("took_s"), f"{number(run.get('load_before'))}, {number(run.get('load_after'))}"
+def _costs(run: Result) -> tuple[object, str, str]:
+    load, pace = (
+        ", ".join(number(run.get(f"{name}_{when}")) for when in ("before", "after")) for name in ("load", "pace_ms")
+    )
+    return run.get("took_s"), load, pace
 
 
 def _about(run: Result) -> str:

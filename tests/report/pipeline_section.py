@@ -9,6 +9,9 @@ from tests.report.results import Result, Results
 
 PIPELINE, LATENCY, BLAST = "make bench-pipeline", "make bench-latency", "make bench-blast"
 TWO = f"{PIPELINE} WORKERS=2 AS=pipeline-two"
+AGAIN = "bench/pipeline-again-"
+"""How the results of further runs of one worker a lane are called: AS=pipeline-again-1."""
+OURS = ("high", "low", "record")
 _SHARES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999, "p9999_ms": 0.9999}
 _FIGURES = {
     "sustained_per_s": "sustained, notifications/s (0: not searched)",
@@ -50,7 +53,7 @@ def section(results: Results, gallery: Gallery) -> list[str]:
         parts.append(gallery.leave_empty("latency", alt, f"{PIPELINE} && {LATENCY}"))
     else:
         parts.append(gallery.hang("latency", alt, lambda figure: distributions(figure, whole, stage)))
-    parts += [_pipeline(whole, results.get("bench/pipeline-two")), _stage(stage)]
+    parts += [_pipeline(whole, results.get("bench/pipeline-two")), _runs(results), _stage(stage)]
     return [*parts, "### OTPs beside a blast of marketing", _blast(results.get("bench/blast"))]
 
 
@@ -88,6 +91,27 @@ def _pipeline(found: Result | None, two: Result | None) -> str:
     told = table(("process", "CPU us/notification"), [*costs, ("all", sum(us for _, us in costs))])
     missing = "" if two else f"\n\nTwo workers a lane: not measured, `{TWO}` has left nothing."
     return f"{table(('whole pipeline', 'one worker a lane', 'two'), rows)}{missing}\n\n{told}"
+
+
+def _runs(results: Results) -> str:
+    """Every run of one worker a lane that is kept, where there are several."""
+    found = [run for name, run in results.single.items() if name == "bench/pipeline" or name.startswith(AGAIN)]
+    if len(found) < 2:
+        return ""
+    rows = [
+        (
+            f"{run['began']}, `{run['commit']}`",
+            *(run.get(name) for name in ("sustained_per_s", "at_rate", "p50_ms", "p99_ms")),
+            sum(us for name, us in run["cpu_us"].items() if name in OURS),
+            sum(us for name, us in run["cpu_us"].items() if name not in OURS),
+        )
+        for run in sorted(found, key=lambda run: str(run["began"]))
+    ]
+    titles = ("run", "sustained/s", "at, /s", "p50, ms", "p99, ms", "workers, us", "the rest, us")
+    return (
+        "How far runs differ, and how far the machine does: the rest (broker, store, sandbox, generator) is the same "
+        "in all of them, and what it takes for a notification tells how fast the machine was.\n\n" + table(titles, rows)
+    )
 
 
 def _blast(found: Result | None) -> str:

@@ -24,3 +24,13 @@ def test_opt_outs_are_told_with_what_was_waiting(text: str) -> None:
     assert [row[1] for row in rows(found, "last call after an opt-out, at worst, s")] == ["0.75"]
     assert rows(found, "to be routed") == [["to be routed", "456,789", "0"]]
     assert rows(found, "to be delivered by SMS") == [["to be delivered by SMS", "123,456", "98,765"]]
+
+
+def test_runs_of_the_pipeline_stand_one_under_the_other_with_what_the_rest_took(text: str) -> None:
+    found = part(text, "The whole pipeline")
+    earlier, later = rows(found, "2026-01-01T00:00:00Z, `abc1234`"), rows(found, "2026-01-02T03:04:05Z, `abc1234`")
+    assert [row[1:5] for row in (*earlier, *later)] == [
+        ["2,500", "1,925", "41.5", "83.5"],
+        ["2,750", "1,925", "41.5", "83.5"],
+    ]
+    assert int(later[0][5]) + int(later[0][6]) == int(rows(found, "all")[0][1])

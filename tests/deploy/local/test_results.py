@@ -38,8 +38,13 @@ def test_a_result_tells_its_options_and_what_its_figures_depend_on(tmp_path: Pat
     assert left["machine"]["cores"] == os.cpu_count()
     assert left["versions"]["python"].startswith("3.11.")
     assert left["versions"]["kafka"][0].isdigit()
-    assert {name: told[name] for name in ("load_before", "load_after")}.items() <= left.items()
+    about_the_machine = ("load_before", "load_after", "pace_ms_before", "pace_ms_after")
+    assert {name: told[name] for name in about_the_machine}.items() <= left.items()
     assert len(left["commit"]) >= 7
+
+
+def test_the_pace_of_a_machine_is_milliseconds_of_a_fixed_piece_of_work() -> None:
+    assert 1 < results.pace_ms() < 1_000
 
 
 def test_a_run_can_leave_its_result_under_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
