@@ -209,6 +209,6 @@ def _pipeline() -> dict[str, Any]:
         "called_twice": 0,
         "statuses_drained_s": 1.5,
         "generator_late_ms": 2.5,
-        "cpu_us": {"high": 190, "low": 130, "kafka": 150},
+        "cpu_us": {"high": 190, "low": 130, "kafka": 110, "sandbox": 40},
         "sums_close": True,
     }
