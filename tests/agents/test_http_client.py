@@ -154,16 +154,19 @@ async def test_a_call_cancelled_in_the_moment_of_its_answer_leaks_no_connection(
 
 
 async def test_a_late_answer_never_reaches_another_caller() -> None:
+    given_up = asyncio.Event()
+
     async def late_once(server: Server, writer: asyncio.StreamWriter) -> None:
         if len(server.requests) == 1:
-            await asyncio.sleep(0.1)
+            await given_up.wait()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
         else:
             writer.write(OK)
 
     client = HttpClient(1)
     async with serving(late_once) as server:
-        assert await ask(server, client, 0.05) == Fault(False, "timed_out")
+        assert await ask(server, client, 0.5) == Fault(False, "timed_out")
+        given_up.set()
         for _ in range(5):
             answer = await ask(server, client)
             assert isinstance(answer, Reply)
