@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.children import tail
 from deploy.local.stack import Stack, StackError
 
 REPOSITORY = Path(__file__).parent.parent
-LOG_LINES = 30
 LIB = REPOSITORY / ".carillon" / "lib"
 
 
@@ -20,11 +20,9 @@ def pytest_runtest_makereport(
     report = yield
     folder = item.funcargs.get("tmp_path")
     if report.failed and folder is not None:
-        texts = {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.log"))}
-        for path, text in texts.items():
-            if text and b"\0" not in text:  # a store's log is none to read
-                lines = text.decode(errors="replace").splitlines()[-LOG_LINES:]
-                report.sections.append((f"the end of {path}", "\n".join(lines)))
+        for path in sorted(folder.rglob("*.log")):
+            if not path.stem.isdigit():  # a store numbers its logs, and they are none to read
+                report.sections.append((f"the end of {path.relative_to(folder)}", tail(path)))
     return report
 
 

@@ -28,13 +28,18 @@ class Child:
 
     def tail(self) -> str:
         """The last lines of the log, 2,000 bytes at most."""
-        with self.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
-            return log.read().decode(errors="replace").strip() or "(nothing)"
+        return tail(self.log)
 
     def obituary(self) -> str:
         """What to tell of a child that ended by itself."""
         return f"{self.name} ended with exit code {self.process.returncode}. The end of {self.log}:\n{self.tail()}"
+
+
+def tail(path: Path) -> str:
+    """The last lines of a log, 2,000 bytes at most."""
+    with path.open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
+        return log.read().decode(errors="replace").strip() or "(nothing)"
 
 
 class Nursery:

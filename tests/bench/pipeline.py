@@ -3,6 +3,7 @@
     python tests/bench/pipeline.py                 search the capacity, then measure at 70 % of it
     python tests/bench/pipeline.py RATE=1500 SECONDS=60     measure at this rate alone
     python tests/bench/pipeline.py WORKERS=2                 two processes a lane instead of one
+    python tests/bench/pipeline.py AS=pipeline-again-1       kept beside the first, to tell how far runs differ
 
 Broker, DynamoDB Local, S3, sandbox (a provider answers after 60 ms, p99 150) and generator share the machine with the
 workers: one process a lane with its five flows, and one for record, as shipped. 10 % OTP, 50 % transactional, 10 %

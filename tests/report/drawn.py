@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from tests.report import handmade, page
 from tests.report.gallery import Draw, Gallery
-from tests.report.results import Result, read, take_over
+from tests.report.results import Result, Results, read, take_over
 
 FAULTS = " 1 a router is killed\n"
 
@@ -22,14 +22,17 @@ class Frames(Gallery):
 
 def draw(left: Path, folder: Path) -> None:
     """Take over, and draw the page with its pictures."""
-    take_over(left, folder / "results")
-    page.write(read(folder / "results"), folder, FAULTS)
+    page.write(_taken(left, folder), folder, FAULTS)
 
 
 def told(left: Path, folder: Path) -> str:
     """Take over, and give the page."""
+    return page.text(_taken(left, folder), Frames(folder / page.PICTURES), FAULTS)
+
+
+def _taken(left: Path, folder: Path) -> Results:
     take_over(left, folder / "results")
-    return page.text(read(folder / "results"), Frames(folder / page.PICTURES), FAULTS)
+    return read(folder / "results")
 
 
 def told_in_full(folder: Path, other: Mapping[str, Result]) -> str:

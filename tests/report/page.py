@@ -90,10 +90,11 @@ def _without_number(command: str) -> str:
 
 
 def _costs(run: Result) -> tuple[object, str, str]:
-    load, pace = (
-        ", ".join(number(run.get(f"{name}_{when}")) for when in ("before", "after")) for name in ("load", "pace_ms")
-    )
-    return run.get("took_s"), load, pace
+    return run.get("took_s"), _before_and_after(run, "load"), _before_and_after(run, "pace_ms")
+
+
+def _before_and_after(run: Result, name: str) -> str:
+    return f"{number(run.get(f'{name}_before'))}, {number(run.get(f'{name}_after'))}"
 
 
 def _about(run: Result) -> str:

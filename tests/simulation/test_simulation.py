@@ -10,10 +10,10 @@ from tests.simulation.mutations import MUTATIONS
 from tests.simulation.play import CHANGES, Played, Players, play
 from tests.simulation.storms import STORMS
 
-SEEDS = 200
+SEEDS = 300
 FOUND_WITHIN = 300
 """Seeds after which a guard that was taken away must have been missed; most are within ten."""
-STORMY_SEEDS = 60
+STORMY_SEEDS = 100
 
 
 @pytest.fixture(scope="module")

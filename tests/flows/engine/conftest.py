@@ -176,7 +176,7 @@ class Toy:
         return Counter(keys)
 
     def write(self, topic: Topic, key: bytes, value: bytes | None, **more: Any) -> None:
-        """Write one record, soon."""
+        """Write one record, soon; the first of a topic at once."""
         self._producer.produce(topic.name, value, key, **more)
         self._producer.poll(0)
         if topic not in self._begun:  # until the client knows a topic, what follows may overtake its first record
