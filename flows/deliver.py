@@ -78,7 +78,7 @@ def __getattr__(name: str) -> "EngineApp":
     if channel not in CHANNELS or lane not in list(Lane):
         named = (f"{channel}_{lane}" for channel in CHANNELS for lane in Lane)
         raise AttributeError(f"flows.deliver has no {name}: there are {', '.join(named)}")
-    from flows.engine.view import no_provider, throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second
+    from flows.engine.host.view import no_provider, throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second
 
     settings = Settings.from_environment()
     looked_at = flow(channel, Lane(lane), no_provider(), Templates(settings), throw_away_ring(), settings.window)

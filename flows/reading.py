@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from flows.engine.restore import ungrouped
+from flows.engine.kafka.consumers import ungrouped
 from schemas.errors import Misconfigured, Unreachable
 
 _FETCH = 2_000

@@ -52,6 +52,6 @@ def __getattr__(name: str) -> "EngineApp":
     """`app`, for Faust's own commands: `faust -A flows.record agents`."""
     if name != "app":
         raise AttributeError(f"flows.record has no {name}: there is app")
-    from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
+    from flows.engine.host.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
 
     return view(flow(Rows(Settings.from_environment()), throw_away_ring()), __doc__)

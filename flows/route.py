@@ -72,6 +72,6 @@ def __getattr__(name: str) -> "EngineApp":
     """`high` and `low`, for Faust's own commands: `faust -A flows.route:high agents`."""
     if name not in list(Lane):
         raise AttributeError(f"flows.route has no {name}: there are {', '.join(Lane)}")
-    from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
+    from flows.engine.host.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
 
     return view(flow(Lane(name), throw_away_ring(), Settings.from_environment().partitions), __doc__)

@@ -48,6 +48,6 @@ def __getattr__(name: str) -> "EngineApp":
     """Each tap by its name, for Faust's own commands: `faust -A flows.taps:volume agents`."""
     if name not in TAPS:
         raise AttributeError(f"flows.taps has no {name}: there are {', '.join(TAPS)}")
-    from flows.engine.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
+    from flows.engine.host.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
 
     return view(flow(name, throw_away_ring()), TAPS[name].__doc__)

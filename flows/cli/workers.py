@@ -11,8 +11,8 @@ import click
 from flows import logs, roster
 from flows.cli import environment
 from flows.cli.folder import alone, writable
-from flows.engine.process import Host
-from flows.engine.process import run as host
+from flows.engine.host.process import Host
+from flows.engine.host.process import run as host
 from flows.settings import Settings
 from flows.supervisor import Supervisor, roles
 from schemas.errors import Misconfigured

@@ -20,15 +20,15 @@ from faust.types import TP
 from agents.stage import Input, Later, Outbox, Tables
 from flows.engine.culprits import Culprits
 from flows.engine.flow import Flow
+from flows.engine.kafka.queued import Then
+from flows.engine.kafka.reader import Place, Readers
 from flows.engine.meters import Meters
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Spans, Verdict
 from flows.engine.producer import LINGER_MS, FlowProducer, Lines
-from flows.engine.queued import Then
-from flows.engine.reader import Place, Readers
 from flows.engine.seams import BatchConsumer, EngineApp, Thread
+from flows.engine.state.tables import FlowTables
 from flows.engine.stop import EXIT_FAULTY, die
-from flows.engine.tables import FlowTables
 from flows.engine.tenure import Tenure
 from schemas import metrics
 from schemas.errors import TopicsDiffer

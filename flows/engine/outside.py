@@ -10,8 +10,8 @@ from functools import partial
 
 from agents.stage import Tables
 from flows.engine.flow import Outside, Waits
+from flows.engine.kafka.queued import Then
 from flows.engine.partition import Spans
-from flows.engine.queued import Then
 from flows.engine.stop import die
 
 _LOOK_S = 0.05

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from agents.stage import Outgoing
 from flows.clock import now_ms
-from flows.engine.changelog import pack
-from flows.engine.line import Line, Placed
-from flows.engine.queued import Emission, Logged, Then
-from flows.engine.tables import Changes
+from flows.engine.kafka.line import Line, Placed
+from flows.engine.kafka.queued import Emission, Logged, Then
+from flows.engine.state.changelog import pack
+from flows.engine.state.tables import Changes
 
 LINGER_MS = 50.0
 """How long records linger that only the commit waits for; a tenth of what lies between two commits."""

@@ -18,8 +18,8 @@ aiokafka Coordinator._do_heartbeat               when the group last answered is
 aiokafka _crecords.default_records.lz4_encode    level 1: its level 9 takes eight times as long and saves a tenth
 
 `tests/flows/engine/test_seams.py` holds one contract test for each. What it uses of aiokafka's modules that are neither
-private nor documented (its client, record batches, request headers) is in `line.py`, `queued.py` and
-`produce_request.py`; their tests meet a real broker.
+private nor documented (its client, record batches, request headers) is in `kafka/`: `line`, `queued` and
+`produce_request`; their tests meet a real broker.
 """
 
 import asyncio

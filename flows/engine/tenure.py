@@ -15,15 +15,15 @@ from typing import Any, NoReturn
 from faust.types import TP
 
 from flows.engine.flow import Flow
+from flows.engine.kafka.reader import Reader
 from flows.engine.meters import Meters
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition
 from flows.engine.producer import FlowProducer
-from flows.engine.reader import Reader
-from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
+from flows.engine.state.restore import Log, restore
+from flows.engine.state.tables import FlowTables
 from flows.engine.stop import die
-from flows.engine.tables import FlowTables
 from schemas import metrics
 from schemas.sealing import KeyRing
 from tables.table import Kind

@@ -16,8 +16,8 @@ from agents.render import Template
 from agents.route import route
 from agents.settle import settle
 from agents.stage import Input, Later, Outbox
-from flows.engine.fetched import Fetched as Record
 from flows.engine.flow import chain
+from flows.engine.kafka.fetched import Fetched as Record
 from schemas import topics
 from schemas.keys import at as table_key
 from schemas.keys import notification_id, partition_of, user_key

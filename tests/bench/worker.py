@@ -3,7 +3,7 @@
 import sys
 
 from flows import logs, roster
-from flows.engine.process import Host, run
+from flows.engine.host.process import Host, run
 from flows.settings import Settings
 
 if __name__ == "__main__":

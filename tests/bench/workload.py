@@ -22,8 +22,8 @@ import uvloop
 from measure import say
 from rig import PARTITIONS, producer
 
-from flows.engine.line import Line, Placed
-from flows.engine.queued import Emission
+from flows.engine.kafka.line import Line, Placed
+from flows.engine.kafka.queued import Emission
 from schemas.keys import partition_of, user_key
 from schemas.records import Address, OptOut, Preference, encode
 from schemas.sealing import KeyRing

@@ -70,16 +70,16 @@ NAMES = dict(
 _REDIS = "later: nothing calls Redis yet"
 ELSEWHERE: dict[int, tuple[str, ...]] = {
     9: ("tests/flows/engine/test_traps.py::test_a_crash_between_the_changelog_and_the_forward_loses_nothing",),
-    11: ("tests/flows/engine/test_watchdog.py::test_a_stuck_loop_ends_the_process",),
+    11: ("tests/flows/engine/host/test_watchdog.py::test_a_stuck_loop_ends_the_process",),
     14: ("make chaos-brokers (tests/chaos/brokers.py)",),
     19: (
-        "tests/flows/engine/test_restore.py::test_a_position_below_the_start_of_the_log_begins_at_the_earliest",
-        "tests/flows/engine/test_restore.py::test_a_log_that_ends_before_the_stores_offset_is_refused",
+        "tests/flows/engine/state/test_restore.py::test_a_position_below_the_start_of_the_log_begins_at_the_earliest",
+        "tests/flows/engine/state/test_restore.py::test_a_log_that_ends_before_the_stores_offset_is_refused",
     ),
     22: ("make bench-route (tests/bench/route.py) states the time from start to ready with 475,000 entries",),
     24: (
         "tests/agents/test_bury.py::test_a_body_too_large_goes_by_its_position",
-        "tests/flows/engine/test_line.py::test_a_record_larger_than_the_broker_takes_ends_the_process",
+        "tests/flows/engine/kafka/test_line.py::test_a_record_larger_than_the_broker_takes_ends_the_process",
         "tests/agents/test_admit.py::test_the_largest_notification_still_goes_round_when_sealing_has_made_it_larger",
     ),
     25: (

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 
 from flows import logs, roster
-from flows.engine.process import Host, run
+from flows.engine.host.process import Host, run
 from flows.settings import Settings
 
 logs.configure()

@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from agents.remember import remember
 from agents.stage import Outbox
 from flows.cluster import Cluster
-from flows.engine.restore import Log, restore
-from flows.engine.store import Store
+from flows.engine.state.restore import Log, restore
+from flows.engine.state.store import Store
 from schemas import topics
 from schemas.keys import at, partition_of, user_key
 from schemas.sealing import KeyRing

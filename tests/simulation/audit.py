@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from flows.engine.changelog import unpack
+from flows.engine.state.changelog import unpack
 from schemas import topics
 from schemas.channels import CHANNELS
 from schemas.keys import HOME_BYTES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from aiokafka.errors import OutOfOrderSequenceNumber
 
-from flows.engine.fetched import Fetched
+from flows.engine.kafka.fetched import Fetched
 from schemas.keys import partition_of
 from tests.simulation.clockwork import Clockwork, Life
 

@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaConnectionError, NotLeaderForPartitionError
 from aiokafka.record.default_records import DefaultRecordBatch
 from confluent_kafka import KafkaError
 
-from flows.engine import line
-from flows.engine.fetched import Fetched
-from flows.engine.produce_request import Answer, Part, ProduceRequest
-from flows.engine.queued import Emission
+from flows.engine.kafka import line
+from flows.engine.kafka.fetched import Fetched
+from flows.engine.kafka.produce_request import Answer, Part, ProduceRequest
+from flows.engine.kafka.queued import Emission
 from tests.simulation.broker import Broker, Place
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.weather import Weather

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka.errors import CommitFailedError, RequestTimedOutError
 from aiokafka.structs import OffsetAndMetadata
 
-from flows.engine.fetched import Fetched
+from flows.engine.kafka.fetched import Fetched
 from tests.simulation.broker import Broker, Place
 from tests.simulation.clients import Message
 from tests.simulation.clockwork import Clockwork

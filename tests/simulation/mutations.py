@@ -14,13 +14,13 @@ from agents.stage import Input
 from flows.engine.engine import Batch as Pending
 from flows.engine.engine import Engine, cut
 from flows.engine.frontier import Frontier, Span
-from flows.engine.line import Line
+from flows.engine.kafka.line import Line
+from flows.engine.kafka.queued import Batch, Queue
+from flows.engine.kafka.reader import Place, Reader
 from flows.engine.partition import Partition, Verdict
 from flows.engine.producer import Lines
-from flows.engine.queued import Batch, Queue
-from flows.engine.reader import Place, Reader
-from flows.engine.restore import Log, restore
 from flows.engine.seams import Thread
+from flows.engine.state.restore import Log, restore
 from flows.engine.tenure import Tenure
 from flows.writer import Place as Row
 from flows.writer import Writer

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from agents.provider import Kind, Message, Provider, Result
 from agents.render import Template
-from flows.engine.changelog import unpack
-from flows.engine.fetched import Fetched
+from flows.engine.kafka.fetched import Fetched
+from flows.engine.state.changelog import unpack
 from schemas.keys import HOME_BYTES, delivery_key
 from schemas.topics import changelog
 from schemas.vocabulary import Reason

@@ -6,8 +6,8 @@ import agents.dedup
 import agents.deliver
 from agents.stage import Outbox, Tables
 from flows.engine.engine import Engine
+from flows.engine.kafka.queued import Then
 from flows.engine.outside import Calls
-from flows.engine.queued import Then
 from tables.attempts import Attempt, Verdict, judge
 from tables.dedup import unpack
 from tests.simulation.staging import Wanted

@@ -19,8 +19,8 @@ import flows.record
 import flows.retry
 import flows.route
 from agents.stage import Input, Later, Outbox, Stage, Tables
-from flows.engine.fetched import Fetched
 from flows.engine.flow import Flow
+from flows.engine.kafka.fetched import Fetched
 from schemas import topics
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane

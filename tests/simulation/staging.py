@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import flows.deliver
 import flows.engine.engine
-import flows.engine.line
+import flows.engine.kafka.line
+import flows.engine.kafka.reader
 import flows.engine.outside
 import flows.engine.producer
-import flows.engine.reader
-import flows.engine.restore
 import flows.engine.seams
-import flows.engine.tables
+import flows.engine.state.restore
+import flows.engine.state.tables
 import flows.engine.tenure
 import flows.record
 import flows.retry
 import flows.route
 import flows.writer
-from flows.engine.queued import WEIGHT
+from flows.engine.kafka.queued import WEIGHT
 from tests.simulation.clients import Client, Line, LogReader
 from tests.simulation.clockwork import Killed
 from tests.simulation.consumer import FetchingConsumer
@@ -38,17 +38,17 @@ _WITH_CLOCK: tuple[Any, ...] = (
     _engine.engine,
     _engine.tenure,
     _engine.outside,
-    _engine.tables,
-    _engine.restore,
+    _engine.state.tables,
+    _engine.state.restore,
 )
 _DYING: tuple[Any, ...] = (
     _engine.engine,
     _engine.tenure,
     _engine.outside,
-    _engine.line,
-    _engine.reader,
+    _engine.kafka.line,
+    _engine.kafka.reader,
     _engine.seams,
-    _engine.tables,
+    _engine.state.tables,
     flows.writer,
 )
 _TELLING: tuple[Any, ...] = (flows.route, flows.deliver, flows.retry, flows.record, _engine.producer)
@@ -105,15 +105,15 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         *((module, "die", die) for module in _DYING),
         *((module, "now_ms", clockwork.now_ms) for module in _TELLING),
         (_engine.producer, "Line", lambda *settings: Line(clockwork, scenario.broker, *settings)),
-        (_engine.line, "AIOKafkaClient", lambda **_: Client(*outside)),
-        (_engine.line, "_QUEUE_LIMIT", draw.choice((4, 60_000)) * WEIGHT),
-        (_engine.restore, "Consumer", lambda _: LogReader(*outside)),
-        (_engine.tables, "Store", store),
+        (_engine.kafka.line, "AIOKafkaClient", lambda **_: Client(*outside)),
+        (_engine.kafka.line, "_QUEUE_LIMIT", draw.choice((4, 60_000)) * WEIGHT),
+        (_engine.state.restore, "Consumer", lambda _: LogReader(*outside)),
+        (_engine.state.tables, "Store", store),
         (_engine.tenure, "_LOOK_S", 0.02),
-        (_engine.reader, "Consumer", lambda _: FetchingConsumer(*outside)),
-        (_engine.reader, "FETCH_RECORDS", draw.choice((1, 3, 10))),
-        (_engine.reader, "_POLLS_A_WAIT", 0.2),
-        (_engine.reader, "_QUIET_POLL_S", 0.05),
+        (_engine.kafka.reader, "Consumer", lambda _: FetchingConsumer(*outside)),
+        (_engine.kafka.reader, "FETCH_RECORDS", draw.choice((1, 3, 10))),
+        (_engine.kafka.reader, "_POLLS_A_WAIT", 0.2),
+        (_engine.kafka.reader, "_QUIET_POLL_S", 0.05),
         (_engine.seams, "_LOOK_S", 60.0),
         (_engine.engine, "QUEUED_LIMIT", draw.choice((2, 6, 1024))),
         (flows.deliver, "Transport", lambda _: Transport(scenario.sms)),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-import flows.engine.reader
+import flows.engine.kafka.reader
 from tests.simulation import scenario, traffic
 from tests.simulation.staging import Wanted
 from tests.simulation.weather import Weather
@@ -68,7 +68,7 @@ def work_comes_in_heaps() -> list[Wanted]:
     return [
         (scenario, "CASTS", {"path": 1}),
         (traffic, "requests", many),
-        (flows.engine.reader, "FETCH_RECORDS", 50),
+        (flows.engine.kafka.reader, "FETCH_RECORDS", 50),
         (Weather, "_odd", lambda self: False),
         (Weather, "fetch_s", lambda self: self._draw.random()),
         (Weather, "restore_records", lambda self: 50),

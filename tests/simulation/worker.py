@@ -1,7 +1,7 @@
 """One worker: a name and a disk that outlive its processes, and the process it runs just now.
 
-The process stands for `flows.engine.process` and for Faust's app: it hosts the real engines of the real flows, beats
-for them, and ends them in order. Everything below `Engine` is the engine's own.
+The process stands for `flows.engine.host.process` and for Faust's app: it hosts the real engines of the real flows,
+beats for them, and ends them in order. Everything below `Engine` is the engine's own.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from typing import Any, Self, cast
 
 from flows.engine.engine import Engine
 from flows.engine.flow import Flow
+from flows.engine.kafka.reader import Readers
 from flows.engine.producer import Lines
-from flows.engine.reader import Readers
 from schemas.errors import Unreachable
 from schemas.sealing import KeyRing
 from tables.table import Entries

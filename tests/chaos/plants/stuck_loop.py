@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from flows.engine.watchdog import Watchdog
+from flows.engine.host.watchdog import Watchdog
 
 AFTER_S = 5.0
 FOR_S = 600.0

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from deploy.local.children import Child, Nursery
 from flows.cluster import Cluster
-from flows.engine.changelog import unpack
+from flows.engine.state.changelog import unpack
 from schemas.keys import HOME_BYTES
 from schemas.topics import Topic
 from tests.flows.engine.toy import names, read_tally

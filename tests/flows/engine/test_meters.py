@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from agents.stage import Outbox
-from flows.engine.exposition import serve
+from flows.engine.host.exposition import serve
 from flows.engine.meters import Meters
 from schemas import metrics
 

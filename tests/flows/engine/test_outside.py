@@ -14,9 +14,9 @@ import pytest
 from agents.stage import Tables
 from flows.engine.flow import Outside, Waits
 from flows.engine.frontier import Span
+from flows.engine.kafka.queued import Then
 from flows.engine.outside import Calls
 from flows.engine.partition import Partition, Spans
-from flows.engine.queued import Then
 from tests import watching
 
 OTHER = Partition("t", 1, 0)

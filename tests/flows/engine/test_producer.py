@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from flows.cluster import Cluster
-from flows.engine.changelog import unpack
-from flows.engine.produce_request import Answer, ProduceRequest
+from flows.engine.kafka.produce_request import Answer, ProduceRequest
+from flows.engine.kafka.queued import WEIGHT
 from flows.engine.producer import FlowProducer, Lines
-from flows.engine.queued import WEIGHT
+from flows.engine.state.changelog import unpack
 from schemas.keys import partition_of
 from schemas.topics import Topic
 from tests.flows.engine.conftest import make_topics, read
@@ -164,7 +164,7 @@ async def test_changelog_records_of_one_partition_keep_the_order_of_their_batche
 async def test_agents_wait_while_too_much_is_in_flight(
     topic: str, producer: FlowProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.engine.line._QUEUE_LIMIT", 100 * WEIGHT)
+    monkeypatch.setattr("flows.engine.kafka.line._QUEUE_LIMIT", 100 * WEIGHT)
     emitted = Emitted()
     await asyncio.wait_for(producer.room(), 1)
     producer.emit([(topic, None, b"v", 0, None)] * 101, [], emitted.soon, emitted.then, emitted.log)

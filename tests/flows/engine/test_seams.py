@@ -25,7 +25,7 @@ from faust.transport.drivers import aiokafka as driver
 from mode.threads import ServiceThread
 
 from flows.engine.flow import Flow
-from flows.engine.process import Host, app_of
+from flows.engine.host.process import Host, app_of
 from flows.engine.seams import BatchConsumer, BatchTransport, Boot, EngineApp, NoTables, Thread
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane

@@ -21,11 +21,11 @@ from flows import logs
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
 from flows.engine.frontier import Frontier
-from flows.engine.process import Host, run
+from flows.engine.host.process import Host, run
+from flows.engine.host.watchdog import Watchdog
 from flows.engine.producer import FlowProducer
 from flows.engine.seams import Thread
 from flows.engine.tenure import COMMIT_S, Tenure
-from flows.engine.watchdog import Watchdog
 from schemas.keys import at
 from schemas.sealing import KeyRing
 from schemas.topics import Cleanup, Topic, changelog

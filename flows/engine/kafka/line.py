@@ -15,8 +15,8 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.structs import TopicPartition
 
 from agents.stage import Headers
-from flows.engine.produce_request import Answer, ProduceRequest
-from flows.engine.queued import WEIGHT, Batch, Emission, Queue
+from flows.engine.kafka.produce_request import Answer, ProduceRequest
+from flows.engine.kafka.queued import WEIGHT, Batch, Emission, Queue
 from flows.engine.stop import die
 from schemas.errors import Unreachable
 from schemas.keys import murmur2

@@ -15,16 +15,16 @@ from typing import Any
 import uvloop
 
 from flows.engine.engine import Engine
-from flows.engine.exposition import serve
 from flows.engine.flow import Flow
+from flows.engine.host.exposition import serve
+from flows.engine.host.watchdog import Watchdog
+from flows.engine.kafka.reader import Readers
 from flows.engine.meters import Meters
 from flows.engine.producer import Lines
-from flows.engine.reader import Readers
-from flows.engine.replicated import Replicated
 from flows.engine.seams import EngineApp, NoTables
+from flows.engine.state.replicated import Replicated
 from flows.engine.stop import die
 from flows.engine.tenure import HEARTBEAT_S
-from flows.engine.watchdog import Watchdog
 from flows.settings import Settings
 from schemas import metrics
 from schemas.errors import Misconfigured

@@ -11,13 +11,13 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatch
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from flows.engine.line import REQUEST_BYTES, Line
-from flows.engine.produce_request import Answer, ProduceRequest
-from flows.engine.queued import BATCH_BYTES, WEIGHT, Emission
+from flows.engine.kafka.line import REQUEST_BYTES, Line
+from flows.engine.kafka.produce_request import Answer, ProduceRequest
+from flows.engine.kafka.queued import BATCH_BYTES, WEIGHT, Emission
 from schemas.errors import Unreachable
 from schemas.records import MAX_VALUE_BYTES
 from tests.flows.engine.conftest import make_topics, read
-from tests.flows.engine.wire import Send, Told, Trick, Wire, answer, lose_the_answer, lose_the_request
+from tests.flows.engine.kafka.wire import Send, Told, Trick, Wire, answer, lose_the_answer, lose_the_request
 from tests.watching import until
 
 LINGER_MS = 20.0
@@ -70,7 +70,7 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(why)
         raise Dead
 
-    monkeypatch.setattr("flows.engine.line.die", die)
+    monkeypatch.setattr("flows.engine.kafka.line.die", die)
     return found
 
 
@@ -255,7 +255,7 @@ async def test_a_record_larger_than_the_broker_takes_ends_the_process(
 async def test_what_no_broker_takes_in_time_ends_the_process(
     topic: str, wire: Wire, told: Told, deaths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.engine.line.WRITTEN_S", 0.4)
+    monkeypatch.setattr("flows.engine.kafka.line.WRITTEN_S", 0.4)
     wire.tricks = [lose_the_request] * 100
     began = time.monotonic()
     told.emit((topic, 0, b"v"))
@@ -270,7 +270,7 @@ async def test_a_broker_that_never_answers_ends_the_process(
     async def hang(request: ProduceRequest, send: Send) -> list[Answer]:
         return await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr("flows.engine.line.WRITTEN_S", 0.4)
+    monkeypatch.setattr("flows.engine.kafka.line.WRITTEN_S", 0.4)
     wire.tricks = [hang]
     told.emit((topic, 0, b"v"))
     await until(lambda: deaths)
@@ -340,7 +340,7 @@ async def test_while_a_group_does_not_answer_nothing_is_sent_and_then_all_of_it_
 async def test_agents_wait_for_large_values_sooner(
     topic: str, line: Line, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.engine.line._QUEUE_LIMIT", 100 * WEIGHT)
+    monkeypatch.setattr("flows.engine.kafka.line._QUEUE_LIMIT", 100 * WEIGHT)
     told.emit((topic, 0, bytes(390_000)))  # weighs as much as 96 small ones
     await asyncio.wait_for(line.room(), 0.01)
     told.emit((topic, 0, bytes(100_000)))
@@ -367,7 +367,7 @@ async def test_nothing_is_left_behind(kafka: str, topic: str) -> None:
 
 
 async def test_brokers_that_do_not_answer_are_named(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.engine.line._START_S", 0.5)
+    monkeypatch.setattr("flows.engine.kafka.line._START_S", 0.5)
     before = asyncio.all_tasks()
     with pytest.raises(Unreachable, match=f"127.0.0.1:{unused_tcp_port}"):
         await Line(f"127.0.0.1:{unused_tcp_port}", LINGER_MS, "tests").start()

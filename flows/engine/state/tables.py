@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
+from flows.engine.state.store import Store
 from flows.engine.stop import die
-from flows.engine.store import Store
 from schemas.keys import HOME_BYTES
 from schemas.topics import changelog
 from tables.table import Entries, Kind, Table

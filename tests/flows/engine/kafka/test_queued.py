@@ -4,7 +4,7 @@ import math
 
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from flows.engine.queued import BATCH_BYTES, WEIGHT, Emission, Queue
+from flows.engine.kafka.queued import BATCH_BYTES, WEIGHT, Emission, Queue
 
 
 class Told:

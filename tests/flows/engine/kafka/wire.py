@@ -6,9 +6,9 @@ from typing import Any
 
 from aiokafka.errors import KafkaConnectionError
 
-from flows.engine.line import Line
-from flows.engine.produce_request import Answer, ProduceRequest
-from flows.engine.queued import Emission
+from flows.engine.kafka.line import Line
+from flows.engine.kafka.produce_request import Answer, ProduceRequest
+from flows.engine.kafka.queued import Emission
 from tests.watching import until
 
 Send = Callable[[ProduceRequest], Awaitable[list[Answer]]]

@@ -4,9 +4,9 @@ from typing import NoReturn, cast
 
 import pytest
 
-import flows.engine.tables
-from flows.engine.store import Store
-from flows.engine.tables import FlowTables, View
+import flows.engine.state.tables
+from flows.engine.state.store import Store
+from flows.engine.state.tables import FlowTables, View
 from schemas.keys import at
 from schemas.topics import Topic
 from tables.table import DictEntries, Fold, Kind, Table
@@ -101,7 +101,7 @@ def test_a_key_without_a_partition_that_is_held_ends_the_process(
     def die(why: str) -> NoReturn:
         raise RuntimeError(why)
 
-    monkeypatch.setattr(flows.engine.tables, "die", die)
+    monkeypatch.setattr(flows.engine.state.tables, "die", die)
     views = tables.views()
     cast(View, views["own"])[at(4, b"k")] = b"1"
     with pytest.raises(RuntimeError, match="begins with no partition that is held here"):

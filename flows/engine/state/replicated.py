@@ -10,9 +10,10 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from flows.engine.restore import fold_over, ungrouped
+from flows.engine.kafka.consumers import ungrouped
+from flows.engine.state.restore import fold_over
+from flows.engine.state.store import Store
 from flows.engine.stop import die
-from flows.engine.store import Store
 from schemas.errors import CarillonError, TopicsDiffer
 from schemas.sealing import KeyRing
 from tables.table import Table

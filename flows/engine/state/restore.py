@@ -11,8 +11,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from flows.engine.changelog import unpack
-from flows.engine.store import Store
+from flows.engine.kafka.consumers import ungrouped
+from flows.engine.state.changelog import unpack
+from flows.engine.state.store import Store
 from schemas.errors import EngineBroken
 from schemas.keys import at
 from schemas.sealing import KeyRing
@@ -36,22 +37,6 @@ class Log:
     at: int = 0
     end: int = 0
     partitions: int = 0
-
-
-def ungrouped(brokers: str) -> dict[str, Any]:
-    """The configuration of a consumer that reads logs outside any group."""
-    return {
-        "bootstrap.servers": brokers,
-        "group.id": "carillon-restore",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-        "fetch.wait.max.ms": 50,
-        "fetch.queue.backoff.ms": 5,
-        "queued.min.messages": 200_000,
-        "check.crcs": True,
-        "log_level": 3,
-    }
 
 
 def restore(

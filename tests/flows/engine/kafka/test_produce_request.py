@@ -6,7 +6,7 @@ import pytest
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
 
-from flows.engine.produce_request import BROKER_WAITS_MS, Answer, ProduceRequest, ProduceResponse
+from flows.engine.kafka.produce_request import BROKER_WAITS_MS, Answer, ProduceRequest, ProduceResponse
 
 TOPICS = [("statuses", [(0, b"first batch"), (7, b"")]), ("straße", [(2**31 - 1, bytes(300))])]
 PARTS = [(topic, partition, data) for topic, parts in TOPICS for partition, data in parts]

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from agents.stage import Input
-from flows.engine.fetched import Fetched, fetched
-from flows.engine.restore import ungrouped
+from flows.engine.kafka.consumers import ungrouped
+from flows.engine.kafka.fetched import Fetched, fetched
 from flows.engine.stop import die
 
 FETCH_RECORDS = 256

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 
 from agents.provider import Provider
 from flows.engine.flow import Flow
-from flows.engine.process import Host, app_of
+from flows.engine.host.process import Host, app_of
 from flows.engine.seams import EngineApp
 from flows.settings import Settings
 from schemas.errors import Misconfigured

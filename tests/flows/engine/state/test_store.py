@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.engine.store import Store
+from flows.engine.state.store import Store
 
 KEEP_S = 100
 NOW = 1_000_050.0
@@ -141,7 +141,7 @@ def test_a_store_that_cannot_be_read_begins_anew_in_all_its_buckets(tmp_path: Pa
 def test_a_store_that_proves_unreadable_ends_the_process_and_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.engine.store.die", sys.exit)
+    monkeypatch.setattr("flows.engine.state.store.die", sys.exit)
     keys = [b"%d" % number for number in range(1000)]
     store = Store(tmp_path, None, NOW)
     store.write({key: os.urandom(100) for key in keys}, {3: 7})

@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import KafkaError, Producer
 
 from agents.stage import Input
-from flows.engine import reader as module
-from flows.engine.fetched import Fetched
-from flows.engine.reader import FETCH_RECORDS, Place, Reader, Readers
+from flows.engine.kafka import reader as module
+from flows.engine.kafka.fetched import Fetched
+from flows.engine.kafka.reader import FETCH_RECORDS, Place, Reader, Readers
 from tests.flows.engine.conftest import make_topics
 from tests.watching import until
 

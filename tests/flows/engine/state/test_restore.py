@@ -11,9 +11,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from flows.cluster import Cluster
-from flows.engine.changelog import pack
-from flows.engine.restore import Log, restore
-from flows.engine.store import Store
+from flows.engine.state.changelog import pack
+from flows.engine.state.restore import Log, restore
+from flows.engine.state.store import Store
 from schemas.errors import EngineBroken
 from schemas.keys import at
 from schemas.sealing import KeyRing

@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from deploy.local.stack import Stack
 from flows.cluster import Cluster
-from flows.engine.replicated import KeyFilter, Replicated
+from flows.engine.state.replicated import KeyFilter, Replicated
 from schemas.sealing import KeyRing
 from schemas.topics import Cleanup, Topic
 from tables.table import Fold, Kind, Table
@@ -145,7 +145,7 @@ def test_without_its_broker_it_grows_stale_keeps_its_entries_and_catches_up(tmp_
 def test_a_missing_topic_ends_the_process_and_says_what_to_do(kafka: str, tmp_path: Path) -> None:
     program = f"""
 import pathlib, time
-from flows.engine.replicated import Replicated
+from flows.engine.state.replicated import Replicated
 from flows.logs import configure
 from schemas.sealing import KeyRing
 from schemas.topics import Topic

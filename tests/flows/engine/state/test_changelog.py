@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.engine.changelog import pack, unpack
+from flows.engine.state.changelog import pack, unpack
 from schemas.records import MAX_VALUE_BYTES
 
 
