@@ -16,8 +16,9 @@ setup: $(STAMPS)/tools $(STAMPS)/packages $(STAMPS)/jars ## Make .venv and fetch
 demo: setup ## Start everything, send traffic through, show what happened; Ctrl-C stops it
 	$(BIN)/carillon demo
 
+# Half of their time tests wait: two processes share them, file by file, each with servers of its own.
 test: setup ## Run every test, the broker-level ones against a real broker
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 simulate: setup ## Play the engine's logic under simulated faults: SEEDS=2000, or SEED=n alone
 	$(BIN)/python -m tests.simulation.run
