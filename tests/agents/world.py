@@ -38,6 +38,7 @@ RING = KeyRing({1: bytes(range(32))}, bytes(32))
 PHONE, MAILBOX, DEVICE = "+4915112345678", "anna@example.org", "device-token-0001"
 TWILIO = discover({f"CARILLON_TWILIO_{name}": "x1" for name in ("ACCOUNT", "KEY", "SECRET", "FROM")})["sms"]
 ADDRESSES = {"sms": PHONE, "email": MAILBOX, "push": DEVICE}
+OTP, BILLING, MARKETING = MessageClass.OTP, MessageClass.BILLING, MessageClass.MARKETING
 
 
 @dataclass
@@ -234,3 +235,6 @@ class Delivering:
 def ruled(kind: Kind, reason: str = "because", **more: Any) -> Result:
     """What a provider's answer was read as."""
     return Result(kind, "twilio", reason, **more)
+
+
+SENT = ruled(Kind.ACCEPTED, "accepted", message_id="SM1")

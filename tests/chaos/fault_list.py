@@ -79,7 +79,7 @@ ELSEWHERE: dict[int, tuple[str, ...]] = {
     22: ("make bench-route (tests/bench/route.py) states the time from start to ready with 475,000 entries",),
     24: (
         "tests/agents/test_bury.py::test_a_body_too_large_goes_by_its_position",
-        "tests/flows/engine/kafka/test_line.py::test_a_record_larger_than_the_broker_takes_ends_the_process",
+        "tests/flows/engine/kafka/test_line_ends.py::test_a_record_larger_than_the_broker_takes_ends_the_process",
         "tests/agents/test_admit.py::test_the_largest_notification_still_goes_round_when_sealing_has_made_it_larger",
     ),
     25: (
