@@ -170,6 +170,7 @@ class Tenure:
             return False
         for found in logs:
             self._tables.restored(found.topic, found.partition, found.at)
+        self._reader.know(topic.name for topic in self._flow.stages)
         return True
 
     # -- committing ------------------------------------------------------------------------------------------------

@@ -141,9 +141,10 @@ def run(backlog: int, seconds: int, quiet_s: int, rate: int, watched: int, p99_m
         rig.behave({"latency_ms": CALL_MS})
         writer, prompt = rig.producer(), rig.producer(linger_ms=0)
         write_people(writer, USERS)
-        for number in range(2 * watched):
-            writer.produce("preferences", preference(number, out=False), f"watched-{number}".encode())
         writer.flush(30)
+        for number in range(2 * watched):  # by the other, whose first record waits a second for its producer id
+            prompt.produce("preferences", preference(number, out=False), f"watched-{number}".encode())
+        prompt.flush(30)
         rig.worker("high", *HIGH).wait_ready()
         quiet = Stream(prompt, "quiet", rate, quiet_s)
         quiet.start()

@@ -1,15 +1,17 @@
 """What a process reads: librdkafka consumers outside any group, told each partition and where to begin in it.
 
 A topic that brings many records is read where the broker lets them gather; one that brings few where the first is
-answered at once, and where nothing is asked for often while nothing comes.
+answered at once, and where nothing is asked for often while nothing comes. A client looks once a second for where a
+topic lies that it does not know; so it is asked before it is told to read one.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.stage import Input
 from flows.engine.kafka.consumers import ungrouped
@@ -23,6 +25,8 @@ _POLLS_A_WAIT = 5
 """What gathered is looked for so often in the time that fetches wait."""
 _QUIET_POLL_S = 0.010
 _TUNE_S = 1.0
+_KNOWN_S = 10.0
+"""How long brokers may take to say where a topic lies."""
 _GATHER_BYTES = 1_000_000
 _ANSWER_MS = 100
 """How long a fetch stands open where records are few. A partition that is read anew waits for its end."""
@@ -60,6 +64,7 @@ class Reader:
         """How far partitions that are not read just now could be read when they were left."""
         self._timers: dict[Consumer, asyncio.Handle] = {}
         self._tuning: asyncio.Handle | None = None
+        self._asking: asyncio.Future[None] | None = None
 
     def serves(self, topics: Iterable[str]) -> bool:
         """Whether one of these topics is read here."""
@@ -68,6 +73,12 @@ class Reader:
     def own(self, topics: Iterable[str], owner: Owner) -> None:
         """Records of these topics go to `owner`."""
         self._owners.update(dict.fromkeys(topics, owner))
+
+    def know(self, topics: Iterable[str]) -> None:
+        """Have both consumers know where these topics lie. Blocks: call it off the loop. Raises KafkaException."""
+        for topic in topics:
+            for consumer in self.consumers:
+                consumer.list_topics(topic, timeout=_KNOWN_S)
 
     def read(self, offsets: Mapping[Place, int]) -> None:
         """Read each of these partitions from its offset on, wherever it was read before."""
@@ -154,22 +165,35 @@ class Reader:
 
     def _tune(self) -> None:
         """Each second: let a topic gather where a wait brings one record, until it brings less than half a one."""
-        self._tuning = asyncio.get_running_loop().call_later(_TUNE_S, self._tune)
+        loop = asyncio.get_running_loop()
+        self._tuning = loop.call_later(_TUNE_S, self._tune)
         came, self._came = self._came, Counter()
-        for topic, owner in self._owners.items():
+        moving = []
+        for topic in self._owners:
             a_wait_brings = came[topic] / _TUNE_S * self._wait_ms / 1000
-            if topic in self._gathered and a_wait_brings < 0.5:
-                self._gathered.discard(topic)
-                owner.read_anew(topic)
-            elif topic not in self._gathered and a_wait_brings > 1:
-                self._gathered.add(topic)
-                owner.read_anew(topic)
+            if a_wait_brings < 0.5 if topic in self._gathered else a_wait_brings > 1:
+                moving.append(topic)
+        if moving and self._asking is None:
+            self._asking = loop.run_in_executor(None, self.know, moving)
+            self._asking.add_done_callback(partial(self._move, moving))
 
-    def stop(self) -> None:
+    def _move(self, topics: Iterable[str], known: asyncio.Future[None]) -> None:
+        """Have topics read by the other consumer; where brokers did not answer, they stay where they are for now."""
+        self._asking = None
+        if isinstance(known.exception(), KafkaException):
+            return
+        known.result()
+        for topic in topics:
+            self._gathered ^= {topic}
+            self._owners[topic].read_anew(topic)
+
+    async def stop(self) -> None:
         """Hand nothing over any more, and close."""
         for timer in (self._tuning, *self._timers.values()):
             if timer is not None:
                 timer.cancel()
+        if self._asking is not None:
+            await asyncio.wait({self._asking})
         self._read_by.clear()
         for consumer in self.consumers:
             consumer.close()
@@ -205,7 +229,7 @@ class Readers:
         for _, reader in self._made:
             reader.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Hand nothing over any more, and close."""
         for _, reader in self._made:
-            reader.stop()
+            await reader.stop()

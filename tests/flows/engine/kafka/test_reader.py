@@ -1,8 +1,9 @@
 """What a process reads, from a real broker."""
 
+import asyncio
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,11 +54,11 @@ def new_topic(kafka: str) -> str:
 
 
 @pytest.fixture
-def readers(kafka: str) -> Iterator[Readers]:
+async def readers(kafka: str) -> AsyncIterator[Readers]:
     """A process's readers."""
     readers = Readers(kafka, "tests")
     yield readers
-    readers.stop()
+    await readers.stop()
 
 
 def write(kafka: str, topic: str, count: int, partition: int = 0, size: int = 0) -> None:
@@ -180,6 +181,41 @@ async def test_a_quiet_topic_is_answered_at_once_and_a_busy_one_gathers_until_it
     assert topic not in reader._gathered
 
 
+async def test_a_consumer_that_has_read_nothing_for_long_reads_a_topic_it_knows_at_once(kafka: str, topic: str) -> None:
+    """By itself it looks for one once a second; a wait of 3 s ends right behind such a look."""
+
+    async def took_s() -> float:
+        owner = Reading()
+        reader = Readers(kafka, "tests").of(10, [topic], owner)
+        await asyncio.sleep(3)
+        reader.know([topic])
+        began = time.monotonic()
+        reader.read({(topic, 0): 0})
+        await until(lambda: step(reader) or owner.records)
+        took = time.monotonic() - began
+        await reader.stop()
+        return took
+
+    write(kafka, topic, 1)
+    assert min(await asyncio.gather(*(took_s() for _ in range(3)))) < 0.5
+
+
+async def test_brokers_that_do_not_answer_leave_a_topic_where_it_is(
+    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TUNE_S", 0.1)
+    monkeypatch.setattr(module, "_KNOWN_S", 0.1)
+    owner = Reading()
+    reader = Readers(f"127.0.0.1:{unused_tcp_port}", "tests").of(1_000, ["orders"], owner)
+    reader.start()
+    for _ in range(3):
+        reader._came["orders"] = 1_000
+        await until(lambda: reader._asking is not None)
+        await until(lambda: reader._asking is None)
+    assert not owner.anew
+    await reader.stop()
+
+
 async def test_an_end_is_known_until_it_is_reached_and_while_a_partition_is_left(
     kafka: str, topic: str, readers: Readers
 ) -> None:
@@ -198,7 +234,7 @@ async def test_an_end_is_known_until_it_is_reached_and_while_a_partition_is_left
     await until(lambda: owner.records[-1].offset == 999 and reader.end((topic, 0)) is None)
 
 
-def test_an_error_that_does_not_pass_ends_the_process_and_one_that_passes_does_not(
+async def test_an_error_that_does_not_pass_ends_the_process_and_one_that_passes_does_not(
     topic: str, readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     died: list[str] = []
