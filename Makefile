@@ -72,7 +72,7 @@ chaos-deliver: setup ## Kill delivery workers; count repeated calls
 chaos-scale: setup ## Grow routing to four workers and back under load
 	$(BIN)/python tests/chaos/scale.py
 
-chaos-lanes: setup ## Measure OTPs and opt-outs beside a marketing backlog
+chaos-lanes: setup ## Measure OTPs beside an import of people, OTPs and opt-outs beside a marketing backlog
 	$(BIN)/python tests/chaos/lanes.py
 
 chaos-selftest: setup ## Plant faults in the engine; the audit must see each of them

@@ -30,6 +30,7 @@ from flows.engine.seams import BatchConsumer, EngineApp, Thread
 from flows.engine.state.tables import FlowTables
 from flows.engine.stop import EXIT_FAULTY, die
 from flows.engine.tenure import Tenure
+from flows.engine.turns import Turns
 from schemas import metrics
 from schemas.errors import TopicsDiffer
 from schemas.sealing import KeyRing
@@ -102,7 +103,7 @@ class Engine:
             flow,
             self.tables,
             self.producer,
-            readers.of(flow.waits.fetch_max_wait_ms, (topic.name for topic in flow.stages), self),
+            readers.of(flow.waits.fetch_max_wait_ms, self._stages, self, self.tables.sources),
             self.calls,
             self._thread,
             brokers=brokers,
@@ -113,7 +114,9 @@ class Engine:
         app.owner = self
         for topic in flow.stages:
             app.topics.add(app.topic(topic.name, key_type=bytes, value_type=bytes))
+        self._turns: Turns[list[Batch]] = Turns()
         self._inbox: Any = None
+        """Holds the topic of each piece of work that waits for its turn."""
         app.agent(app.channel(maxsize=1_000_000), name=flow.name)(self._work)
 
     def _may_act(self) -> bool:
@@ -154,8 +157,9 @@ class Engine:
                 if part.queued >= QUEUED_LIMIT and not part.full:
                     part.full = True
                     self.tenure.follow(part)
-        for batches in taken.values():
-            self._inbox.put_nowait(batches)
+        for topic, batches in taken.items():
+            self._turns.add(topic, batches)
+            self._inbox.put_nowait(topic)
         self._meters.count(metrics.FETCHES, (self.flow.name,))
 
     def read_anew(self, topic: str) -> None:
@@ -168,7 +172,8 @@ class Engine:
         """The Faust agent: every batch of the flow goes through here, those of one topic and hand-over together."""
         self._inbox = stream.channel.queue
         try:
-            async for batches in stream:
+            async for _ in stream:
+                batches = self._turns.next()
                 await self._pieces(batches)
                 for batch in batches:
                     part = batch.part

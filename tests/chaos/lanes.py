@@ -1,12 +1,13 @@
-"""Is the high lane deaf to a marketing blast, and does an opt-out overtake it?
+"""Is the high lane deaf to an import of people and to a marketing blast, and does an opt-out overtake the blast?
 
-    make chaos-lanes [BACKLOG=1000000] [SECONDS=60] [QUIET=15] [RATE=50] [WATCHED=10] [P99_MS=150]
+    make chaos-lanes [BACKLOG=1000000] [SECONDS=60] [QUIET=15] [RATE=50] [WATCHED=10] [P99_MS=150] [PEOPLE=50000]
 
-A backlog of marketing drains through low-lane workers while OTPs come at RATE a second and, one after another, WATCHED
-users opt out who were called a moment ago and have more waiting in it. Read from the sandbox's ledger: the last call to
-each of them after the acknowledgement of the opt-out, and the time of each OTP from due to read, before and during the
-blast. A JSON summary is the last line on stdout; exit code 1 if a call came over 2 s after an opt-out, an OTP was lost,
-or its p99 in the blast is over P99_MS.
+PEOPLE new users are written within five seconds while OTPs come at RATE a second. Then a backlog of marketing drains
+through low-lane workers while OTPs come and, one after another, WATCHED users opt out who were called a moment ago and
+have more waiting in it. Read from the sandbox's ledger: the last call to each of them after the acknowledgement of the
+opt-out, and the time of each OTP from due to read, before the import, during it, and during the blast. A JSON summary
+is the last line on stdout; exit code 1 if a call came over 2 s after an opt-out, an OTP was lost, or its p99 in the
+import or the blast is over P99_MS.
 """
 
 import json
@@ -29,6 +30,7 @@ from schemas.vocabulary import Lane
 
 IN_FORCE_S = 2.0
 PATIENCE_S = 20.0
+IMPORT_S = 5
 CALL_MS = 20
 USERS = 5_000
 HIGH = ("route.high", "deliver.push.high", "deliver.sms.high", "deliver.email.high", "retry.high")
@@ -88,6 +90,20 @@ def blast(producer: Producer, count: int, watched: int) -> None:
         raise ChaosError("the broker did not take the backlog within 300 s")
 
 
+def import_people(producer: Producer, count: int) -> None:
+    """New users, evenly over five seconds."""
+    began = time.monotonic()
+    for number in range(count):
+        if number % 100 == 0:
+            time.sleep(max(0.0, began + IMPORT_S * number / count - time.monotonic()))
+            producer.poll(0)
+        person = f"imported-{number}"
+        told = {"tenant": TENANT, "user_id": person, "version": 1}
+        told["addresses"] = [{"channel": "email", "address": f"{person}@example.org"}]
+        producer.produce("preferences", json.dumps(told).encode(), person.encode())
+    producer.flush(30)
+
+
 class Watch:
     """Follows the ledger: when each watched user was last called."""
 
@@ -135,7 +151,7 @@ def waiting(rig: Rig) -> dict[str, int]:
     return dict(found)
 
 
-def run(backlog: int, seconds: int, quiet_s: int, rate: int, watched: int, p99_ms: int) -> Audit:
+def run(backlog: int, seconds: int, quiet_s: int, rate: int, watched: int, p99_ms: int, people: int) -> Audit:
     """The whole run and what came of it."""
     with Rig(("kafka", "s3", "sandbox"), large=backlog > 100_000) as rig:
         rig.behave({"latency_ms": CALL_MS})
@@ -149,6 +165,10 @@ def run(backlog: int, seconds: int, quiet_s: int, rate: int, watched: int, p99_m
         quiet = Stream(prompt, "quiet", rate, quiet_s)
         quiet.start()
         quiet.join()
+        imported = Stream(prompt, "imported", rate, 2 * IMPORT_S)
+        imported.start()
+        import_people(writer, people)
+        imported.join()
         began = time.monotonic()
         blast(writer, backlog, 2 * watched)
         log(f"{backlog} marketing messages wait after {time.monotonic() - began:.0f} s")
@@ -168,9 +188,14 @@ def run(backlog: int, seconds: int, quiet_s: int, rate: int, watched: int, p99_m
             worker.check()
         rows = rig.ledger()
     result = Audit()
-    result.figures |= {"backlog": backlog, "waiting_at_first_opt_out": before, "waiting_at_the_end": after}
+    result.figures |= {
+        "people": people,
+        "backlog": backlog,
+        "waiting_at_first_opt_out": before,
+        "waiting_at_the_end": after,
+    }
     _opt_outs(result, rows, acked, after)
-    _latency(result, rows, {"quiet": quiet, "busy": busy}, p99_ms)
+    _latency(result, rows, {"quiet": quiet, "imported": imported, "busy": busy}, p99_ms)
     return result
 
 
@@ -200,13 +225,21 @@ def _latency(result: Audit, rows: list[dict[str, Any]], streams: dict[str, Strea
         }
         result.figures[f"otp_{name}_ms"] = figures | {"worst": round(took[-1], 1), "count": len(took)}
         result.expect_none(f"otp_{name}_lost", set(stream.due) - set(called))
-    found = result.figures["otp_busy_ms"]["p99"]
-    result.expect_none("otp_p99_over_limit", [found] if found > p99_ms else [])
+    found = [result.figures[f"otp_{name}_ms"]["p99"] for name in ("imported", "busy")]
+    result.expect_none("otp_p99_over_limit", [p99 for p99 in found if p99 > p99_ms])
 
 
 def main() -> int:
     """One run; returns the exit code."""
-    wishes = {"BACKLOG": 1_000_000, "SECONDS": 60, "QUIET": 15, "RATE": 50, "WATCHED": 10, "P99_MS": 150}
+    wishes = {
+        "BACKLOG": 1_000_000,
+        "SECONDS": 60,
+        "QUIET": 15,
+        "RATE": 50,
+        "WATCHED": 10,
+        "P99_MS": 150,
+        "PEOPLE": 50_000,
+    }
     return report("lanes", lambda: run(*(option(name, default) for name, default in wishes.items())))
 
 

@@ -113,6 +113,6 @@ def test_growing_to_four_routing_workers_and_back_loses_and_doubles_nothing(unde
 @pytest.mark.timeout(240)
 def test_an_opt_out_overtakes_a_marketing_backlog_that_no_otp_waits_behind() -> None:
     """Its latency has no bound here: the machine runs the other tests too. `make chaos-lanes` measures it."""
-    found = run("lanes.py", BACKLOG="20000", SECONDS="8", QUIET="4", WATCHED="3", P99_MS="60000")
+    found = run("lanes.py", BACKLOG="20000", SECONDS="8", QUIET="4", WATCHED="3", P99_MS="60000", PEOPLE="3000")
     assert found["last_call_after_opt_out_s"]["worst"] <= 2.0
     assert found["otp_busy_ms"]["count"] == 400

@@ -1,4 +1,4 @@
-"""The page's part on the lanes: whether OTPs and opt-outs wait behind a backlog of marketing."""
+"""The page's part on the lanes: whether OTPs wait behind an import of people, and OTPs and opt-outs behind marketing."""
 
 from tests.report.markdown import number, table
 from tests.report.results import Result, Results
@@ -14,8 +14,9 @@ def section(results: Results) -> list[str]:
         return [head, f"Not measured: `{LANES}` has left nothing."]
     return [
         head,
-        f"A backlog of {number(found['backlog'])} marketing messages drains through the workers of the low lane. OTPs "
-        "come at a steady rate before and meanwhile; from due to call:",
+        f"{number(found['people'])} new users are imported within five seconds. Then a backlog of "
+        f"{number(found['backlog'])} marketing messages drains through the workers of the low lane. OTPs come at a "
+        "steady rate before and meanwhile; from due to call:",
         _otps(found),
         "Meanwhile users opt out of everything, one after another, who were called a moment ago and have more waiting; "
         "the last call to each counts from the acknowledgement of the opt-out:",
@@ -26,7 +27,11 @@ def section(results: Results) -> list[str]:
 
 
 def _otps(found: Result) -> str:
-    told = {"quiet": "quiet", "busy": f"while a backlog of {number(found['backlog'])} drains"}
+    told = {
+        "quiet": "quiet",
+        "imported": f"while {number(found['people'])} users are imported",
+        "busy": f"while a backlog of {number(found['backlog'])} drains",
+    }
     waits = {name: [found[f"otp_{name}_ms"][field] for field in ("p50", "p99", "worst", "count")] for name in told}
     rows = [(what, *waits[name], found[f"otp_{name}_lost"]) for name, what in told.items()]
     return table(("OTPs", "p50, ms", "p99, ms", "longest, ms", "count", "never called"), rows)

@@ -1,8 +1,9 @@
 """What a process reads: librdkafka consumers outside any group, told each partition and where to begin in it.
 
 A topic that brings many records is read where the broker lets them gather; one that brings few where the first is
-answered at once, and where nothing is asked for often while nothing comes. A client looks once a second for where a
-topic lies that it does not know; so it is asked before it is told to read one.
+answered at once, and where nothing is asked for often while nothing comes. What tables are folded from is read apart:
+a hundred thousand people that are imported hold nothing else up. A client looks once a second for where a topic lies
+that it does not know; so it is asked before it is told to read one.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from flows.engine.stop import die
 
 FETCH_RECORDS = 256
 """Records of one hand-over at most: at 20 us each, some 5 ms of the event loop."""
+SOURCE_RECORDS = 64
+"""The same of what tables are folded from, which takes up to 100 us each: addresses are sealed and written again."""
 
 _POLLS_A_WAIT = 5
 """What gathered is looked for so often in the time that fetches wait."""
@@ -46,14 +49,15 @@ class Owner(Protocol):
 
 
 class Reader:
-    """Two consumers and the topics of the flows that share them. All of it runs on the event loop."""
+    """Three consumers and the topics of the flows that share them. All of it runs on the event loop."""
 
     def __init__(self, settings: Mapping[str, Any], wait_ms: int) -> None:
         self._wait_ms = wait_ms
         gather = {"fetch.wait.max.ms": wait_ms, "fetch.min.bytes": _GATHER_BYTES}
         answer = {"fetch.wait.max.ms": _ANSWER_MS, "fetch.min.bytes": 1}
-        self.consumers = Consumer({**settings, **answer}), Consumer({**settings, **gather})
-        self._answering, self._gathering = self.consumers
+        self.consumers = tuple(Consumer({**settings, **waits}) for waits in (answer, gather, answer))
+        self._answering, self._gathering, self._sourcing = self.consumers
+        self._sources: set[str] = set()
         self._owners: dict[str, Owner] = {}
         self._read_by: dict[Place, Consumer] = {}
         self._gathered: set[str] = set()
@@ -70,12 +74,13 @@ class Reader:
         """Whether one of these topics is read here."""
         return not self._owners.keys().isdisjoint(topics)
 
-    def own(self, topics: Iterable[str], owner: Owner) -> None:
-        """Records of these topics go to `owner`."""
+    def own(self, topics: Iterable[str], owner: Owner, sources: Iterable[str] = ()) -> None:
+        """Records of these topics go to `owner`; tables are folded from those of `sources`."""
         self._owners.update(dict.fromkeys(topics, owner))
+        self._sources.update(sources)
 
     def know(self, topics: Iterable[str]) -> None:
-        """Have both consumers know where these topics lie. Blocks: call it off the loop. Raises KafkaException."""
+        """Have each consumer know where these topics lie. Blocks: call it off the loop. Raises KafkaException."""
         for topic in topics:
             for consumer in self.consumers:
                 consumer.list_topics(topic, timeout=_KNOWN_S)
@@ -129,10 +134,11 @@ class Reader:
 
     def poll(self, consumer: Consumer) -> bool:
         """Hand over what it has brought. Returns whether more is there."""
-        messages = consumer.consume(FETCH_RECORDS, 0)
+        most = SOURCE_RECORDS if consumer is self._sourcing else FETCH_RECORDS
+        messages = consumer.consume(most, 0)
         if messages:
             self._hand_over(messages, consumer)
-        return len(messages) == FETCH_RECORDS
+        return len(messages) == most
 
     def _hand_over(self, messages: Sequence[Message], consumer: Consumer) -> None:
         found: dict[Place, list[Fetched]] = {}
@@ -161,6 +167,8 @@ class Reader:
             die(f"{message.topic() or 'a topic'} cannot be read: {error.str()}")
 
     def _consumer(self, topic: str) -> Consumer:
+        if topic in self._sources:
+            return self._sourcing
         return self._gathering if topic in self._gathered else self._answering
 
     def _tune(self) -> None:
@@ -168,14 +176,14 @@ class Reader:
         loop = asyncio.get_running_loop()
         self._tuning = loop.call_later(_TUNE_S, self._tune)
         came, self._came = self._came, Counter()
-        moving = []
-        for topic in self._owners:
-            a_wait_brings = came[topic] / _TUNE_S * self._wait_ms / 1000
-            if a_wait_brings < 0.5 if topic in self._gathered else a_wait_brings > 1:
-                moving.append(topic)
+        moving = [topic for topic in self._owners if topic not in self._sources and self._moves(topic, came[topic])]
         if moving and self._asking is None:
             self._asking = loop.run_in_executor(None, self.know, moving)
             self._asking.add_done_callback(partial(self._move, moving))
+
+    def _moves(self, topic: str, came: int) -> bool:
+        a_wait_brings = came / _TUNE_S * self._wait_ms / 1000
+        return a_wait_brings < 0.5 if topic in self._gathered else a_wait_brings > 1
 
     def _move(self, topics: Iterable[str], known: asyncio.Future[None]) -> None:
         """Have topics read by the other consumer; where brokers did not answer, they stay where they are for now."""
@@ -212,8 +220,9 @@ class Readers:
         }
         self._made: list[tuple[int, Reader]] = []
 
-    def of(self, wait_ms: int, topics: Iterable[str], owner: Owner) -> Reader:
-        """A reader whose fetches wait that long, and which brings records of `topics` to `owner`."""
+    def of(self, wait_ms: int, topics: Iterable[str], owner: Owner, sources: Iterable[str] = ()) -> Reader:
+        """A reader whose fetches wait that long, and which brings records of `topics` to `owner`; tables are folded
+        from those of `sources`."""
         names = list(topics)
         for wait, reader in self._made:
             if wait == wait_ms and not reader.serves(names):
@@ -221,7 +230,7 @@ class Readers:
         else:
             reader = Reader(self._settings, wait_ms)
             self._made.append((wait_ms, reader))
-        reader.own(names, owner)
+        reader.own(names, owner, sources)
         return reader
 
     def start(self) -> None:

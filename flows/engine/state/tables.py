@@ -51,6 +51,8 @@ class FlowTables:
         }
         """The topic each table is restored from."""
         self.of_log = {topic: name for name, topic in self.log_of.items()}
+        self.sources = frozenset(table.source.name for table in self.specs.values() if table.source is not None)
+        """The topics that tables are folded from."""
         self.changelogged = frozenset(n for n, table in self.specs.items() if table.kind is Kind.CHANGELOGGED)
         self._replicated = replicated
         self._stores: dict[str, Store] = {}

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Producer
 from agents.stage import Input
 from flows.engine.kafka import reader as module
 from flows.engine.kafka.fetched import Fetched
-from flows.engine.kafka.reader import FETCH_RECORDS, Place, Reader, Readers
+from flows.engine.kafka.reader import FETCH_RECORDS, SOURCE_RECORDS, Place, Reader, Readers
 from tests.flows.engine.conftest import make_topics
 from tests.watching import until
 
@@ -128,6 +128,22 @@ async def test_no_hand_over_is_larger_than_what_the_loop_bears(kafka: str, topic
     await until(lambda: len(owner.records) == 2_000)
     assert owner.most <= FETCH_RECORDS
     assert owner.offsets() == list(range(2_000))
+
+
+async def test_what_tables_are_folded_from_holds_nothing_else_up(kafka: str, topic: str, readers: Readers) -> None:
+    source = new_topic(kafka)
+    write(kafka, source, 5_000)
+    write(kafka, topic, 1)
+    owner = Reading()
+    reader = readers.of(10, [topic, source], owner, sources=[source])
+    reader.read({(source, 0): 0})
+    await until(lambda: step(reader) and owner.records)
+    reader.read({(topic, 0): 0})
+    await until(lambda: reader.end((topic, 0)) == 1)
+    await asyncio.sleep(0.5)  # both have been fetched by now
+    owner.records.clear()
+    await until(lambda: step(reader) and any(record.topic == topic for record in owner.records))
+    assert len(owner.records) <= 2 * SOURCE_RECORDS
 
 
 async def test_each_flow_gets_the_records_of_its_topics(kafka: str, topic: str, readers: Readers) -> None:
