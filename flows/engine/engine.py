@@ -18,6 +18,7 @@ from typing import Any, cast
 from faust.types import TP
 
 from agents.stage import Input, Later, Outbox, Tables
+from flows.engine.batch import Batch, cut
 from flows.engine.culprits import Culprits
 from flows.engine.flow import Flow
 from flows.engine.kafka.queued import Then
@@ -42,32 +43,6 @@ LOOK_AGAIN_S = 5.0
 """A partition that was handed back is looked at so often: the clock that it waits by may be put right."""
 
 log = logging.getLogger("carillon.engine")
-
-
-class Batch:
-    """Records of one partition, as one hand-over brought them; `starts` is the offset they follow on."""
-
-    __slots__ = ("part", "records", "starts")
-
-    def __init__(self, part: Partition, records: Sequence[Input], starts: int) -> None:
-        self.part = part
-        self.records = records
-        self.starts = starts
-
-
-def cut(batches: Sequence[Batch], count: int) -> tuple[list[Batch], list[Batch]]:
-    """Batches that hold the first `count` records, and those that hold the rest."""
-    first: list[Batch] = []
-    for index, batch in enumerate(batches):
-        part, records, starts = batch.part, batch.records, batch.starts
-        if len(records) > count:
-            if count:
-                first.append(Batch(part, records[:count], starts))
-                starts = records[count - 1].offset + 1
-            return first, [Batch(part, records[count:], starts), *batches[index + 1 :]]
-        count -= len(records)
-        first.append(batch)
-    return first, []
 
 
 class Engine:

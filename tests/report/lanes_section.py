@@ -1,4 +1,4 @@
-"""The page's part on the lanes: whether OTPs wait behind an import of people, and OTPs and opt-outs behind marketing."""
+"""The page's part on the lanes: whether OTPs wait behind an import of people, they and opt-outs behind marketing."""
 
 from tests.report.markdown import number, table
 from tests.report.results import Result, Results

@@ -11,8 +11,9 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 
 import flows.engine.tenure
 from agents.stage import Input
-from flows.engine.engine import Batch as Pending
-from flows.engine.engine import Engine, cut
+from flows.engine.batch import Batch as Pending
+from flows.engine.batch import cut
+from flows.engine.engine import Engine
 from flows.engine.frontier import Frontier, Span
 from flows.engine.kafka.line import Line
 from flows.engine.kafka.queued import Batch, Queue

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.engine.engine import Batch, cut
+from flows.engine.batch import Batch, cut
 from flows.engine.kafka.fetched import Fetched
 from flows.engine.partition import Partition
 
