@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka.errors import CommitFailedError, RequestTimedOutError
 from aiokafka.structs import OffsetAndMetadata
+from confluent_kafka import OFFSET_END
 
 from flows.engine.kafka.fetched import Fetched
 from tests.simulation.broker import Broker, Place
@@ -42,7 +43,8 @@ class FetchingConsumer:
         """Read these from their offsets on."""
         for place in places:
             assert (place.topic, place.partition) not in self._at, "the real one refuses it"
-            self._at[place.topic, place.partition] = place.offset
+            known = place.topic, place.partition
+            self._at[known] = place.offset if place.offset != OFFSET_END else self._broker.logs[known].end
             self._turn[place.topic, place.partition] += 1
         self._fetch_soon()
 

@@ -163,7 +163,7 @@ class Process:
         log.info("process_stopping")
         await asyncio.gather(*(engine.tenure.end() for engine in self.engines))
         await asyncio.gather(*map(_leave, self.engines))
-        await self._readers.stop()
+        self._readers.stop()
         await self._lines.stop()
         for table in self.replicated.values():
             await asyncio.get_running_loop().run_in_executor(self._pool, table.stop)

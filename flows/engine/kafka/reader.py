@@ -3,16 +3,16 @@
 A topic that brings many records is read where the broker lets them gather; one that brings few where the first is
 answered at once, and where nothing is asked for often while nothing comes. What tables are folded from is read apart:
 a hundred thousand people that are imported hold nothing else up. A client looks once a second for where a topic lies
-that it does not know; so it is asked before it is told to read one.
+that it does not know; so it is told of one before it is to read it.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from contextlib import suppress
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.stage import Input
 from flows.engine.kafka.consumers import ungrouped
@@ -28,7 +28,7 @@ _POLLS_A_WAIT = 5
 """What gathered is looked for so often in the time that fetches wait."""
 _QUIET_POLL_S = 0.010
 _TUNE_S = 1.0
-_KNOWN_S = 10.0
+_KNOWN_S = 1.0
 """How long brokers may take to say where a topic lies."""
 _GATHER_BYTES = 1_000_000
 _ANSWER_MS = 100
@@ -49,7 +49,7 @@ class Owner(Protocol):
 
 
 class Reader:
-    """Three consumers and the topics of the flows that share them. All of it runs on the event loop."""
+    """Three consumers and the topics of the flows that share them. All of it but `know` runs on the event loop."""
 
     def __init__(self, settings: Mapping[str, Any], wait_ms: int) -> None:
         self._wait_ms = wait_ms
@@ -68,7 +68,8 @@ class Reader:
         """How far partitions that are not read just now could be read when they were left."""
         self._timers: dict[Consumer, asyncio.Handle] = {}
         self._tuning: asyncio.Handle | None = None
-        self._asking: asyncio.Future[None] | None = None
+        self._introduced: set[str] = set()
+        """Topics that the other consumer of the two was told of, so that they may move to it a second later."""
 
     def serves(self, topics: Iterable[str]) -> bool:
         """Whether one of these topics is read here."""
@@ -80,10 +81,14 @@ class Reader:
         self._sources.update(sources)
 
     def know(self, topics: Iterable[str]) -> None:
-        """Have each consumer know where these topics lie. Blocks: call it off the loop. Raises KafkaException."""
-        for topic in topics:
-            for consumer in self.consumers:
-                consumer.list_topics(topic, timeout=_KNOWN_S)
+        """Have the consumers that are to read these topics know where they lie. Blocks: call it off the loop.
+
+        The consumers bring nothing meanwhile, so brokers that do not answer are not waited for: what is to be read is
+        then found a little later.
+        """
+        with suppress(KafkaException):
+            for topic in topics:
+                self._consumer(topic).list_topics(topic, timeout=_KNOWN_S)
 
     def read(self, offsets: Mapping[Place, int]) -> None:
         """Read each of these partitions from its offset on, wherever it was read before."""
@@ -145,7 +150,7 @@ class Reader:
         topic, number = "", -1
         for message in messages:
             if (error := message.error()) is not None:
-                self._told(error, message)
+                self._told(error, message, consumer)
                 continue
             if message.partition() != number or message.topic() != topic:
                 place = topic, number = str(message.topic()), message.partition() or 0
@@ -160,9 +165,11 @@ class Reader:
         for owner, taken in by_owner.items():
             owner.receive(taken)
 
-    def _told(self, error: KafkaError, message: Message) -> None:
+    def _told(self, error: KafkaError, message: Message, consumer: Consumer) -> None:
+        place = str(message.topic()), message.partition() or 0
         if error.code() == KafkaError._PARTITION_EOF:
-            self._at_end.add((str(message.topic()), message.partition() or 0))
+            if self._read_by.get(place) is consumer:
+                self._at_end.add(place)
         elif not error.retriable():
             die(f"{message.topic() or 'a topic'} cannot be read: {error.str()}")
 
@@ -173,35 +180,31 @@ class Reader:
 
     def _tune(self) -> None:
         """Each second: let a topic gather where a wait brings one record, until it brings less than half a one."""
-        loop = asyncio.get_running_loop()
-        self._tuning = loop.call_later(_TUNE_S, self._tune)
+        self._tuning = asyncio.get_running_loop().call_later(_TUNE_S, self._tune)
         came, self._came = self._came, Counter()
-        moving = [topic for topic in self._owners if topic not in self._sources and self._moves(topic, came[topic])]
-        if moving and self._asking is None:
-            self._asking = loop.run_in_executor(None, self.know, moving)
-            self._asking.add_done_callback(partial(self._move, moving))
+        introduced, self._introduced = self._introduced, set()
+        for topic, owner in self._owners.items():
+            other = self._answering if topic in self._gathered else self._gathering
+            if topic in introduced:
+                other.incremental_unassign([TopicPartition(topic, 0)])
+            if topic in self._sources or not self._moves(topic, came[topic]):
+                continue
+            if topic in introduced:
+                self._gathered ^= {topic}
+                owner.read_anew(topic)
+            else:
+                self._introduced.add(topic)
+                other.incremental_assign([TopicPartition(topic, 0, OFFSET_END)])
 
     def _moves(self, topic: str, came: int) -> bool:
         a_wait_brings = came / _TUNE_S * self._wait_ms / 1000
         return a_wait_brings < 0.5 if topic in self._gathered else a_wait_brings > 1
 
-    def _move(self, topics: Iterable[str], known: asyncio.Future[None]) -> None:
-        """Have topics read by the other consumer; where brokers did not answer, they stay where they are for now."""
-        self._asking = None
-        if isinstance(known.exception(), KafkaException):
-            return
-        known.result()
-        for topic in topics:
-            self._gathered ^= {topic}
-            self._owners[topic].read_anew(topic)
-
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Hand nothing over any more, and close."""
         for timer in (self._tuning, *self._timers.values()):
             if timer is not None:
                 timer.cancel()
-        if self._asking is not None:
-            await asyncio.wait({self._asking})
         self._read_by.clear()
         for consumer in self.consumers:
             consumer.close()
@@ -238,7 +241,7 @@ class Readers:
         for _, reader in self._made:
             reader.start()
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Hand nothing over any more, and close."""
         for _, reader in self._made:
-            await reader.stop()
+            reader.stop()

@@ -58,7 +58,7 @@ async def readers(kafka: str) -> AsyncIterator[Readers]:
     """A process's readers."""
     readers = Readers(kafka, "tests")
     yield readers
-    await readers.stop()
+    readers.stop()
 
 
 def write(kafka: str, topic: str, count: int, partition: int = 0, size: int = 0) -> None:
@@ -183,10 +183,13 @@ async def test_a_quiet_topic_is_answered_at_once_and_a_busy_one_gathers_until_it
     await until(lambda: owner.records)
     assert time.monotonic() - began < 0.8, "a wait of 1 s was not sat out"
     assert not owner.anew
-    write(kafka, topic, 50)
-    await until(lambda: owner.anew == [topic])
+    written = 1
+    while not owner.anew:
+        write(kafka, topic, 50)
+        written += 50
+        await until(lambda wanted=written: len(owner.records) == wanted)
     assert topic in reader._gathered
-    reader.read({(topic, 0): 51})
+    reader.read({(topic, 0): written})
     owner.records.clear()
     for _ in range(20):
         write(kafka, topic, 1)
@@ -209,27 +212,41 @@ async def test_a_consumer_that_has_read_nothing_for_long_reads_a_topic_it_knows_
         reader.read({(topic, 0): 0})
         await until(lambda: step(reader) or owner.records)
         took = time.monotonic() - began
-        await reader.stop()
+        reader.stop()
         return took
 
     write(kafka, topic, 1)
     assert min(await asyncio.gather(*(took_s() for _ in range(3)))) < 0.5
 
 
-async def test_brokers_that_do_not_answer_leave_a_topic_where_it_is(
-    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+async def test_a_topic_moves_to_a_consumer_that_has_read_nothing_without_a_pause(
+    kafka: str, topic: str, readers: Readers
 ) -> None:
-    monkeypatch.setattr(module, "_TUNE_S", 0.1)
-    monkeypatch.setattr(module, "_KNOWN_S", 0.1)
-    owner = Reading()
-    reader = Readers(f"127.0.0.1:{unused_tcp_port}", "tests").of(1_000, ["orders"], owner)
-    reader.start()
-    for _ in range(3):
-        reader._came["orders"] = 1_000
-        await until(lambda: reader._asking is not None)
-        await until(lambda: reader._asking is None)
-    assert not owner.anew
-    await reader.stop()
+    owner, moved = Reading(), asyncio.Event()
+    reader = readers.of(10, [topic], owner)
+
+    def move(topic: str) -> None:
+        moved.set()
+        reader.read({(topic, 0): owner.records[-1].offset + 1})
+
+    owner.read_anew = move  # type: ignore[method-assign]
+    readers.start()
+    reader.read({(topic, 0): 0})
+    while not moved.is_set():
+        write(kafka, topic, 20)
+        await asyncio.sleep(0)
+    before, began = len(owner.records), time.monotonic()
+    write(kafka, topic, 1)
+    await until(lambda: len(owner.records) > before)
+    assert time.monotonic() - began < 0.5
+
+
+async def test_brokers_that_do_not_answer_are_not_waited_for(unused_tcp_port: int) -> None:
+    reader = Readers(f"127.0.0.1:{unused_tcp_port}", "tests").of(10, ["orders", "people"], Reading())
+    began = time.monotonic()
+    await asyncio.to_thread(reader.know, ["orders", "people"])
+    assert time.monotonic() - began < 3
+    reader.stop()
 
 
 async def test_an_end_is_known_until_it_is_reached_and_while_a_partition_is_left(
@@ -257,7 +274,7 @@ async def test_an_error_that_does_not_pass_ends_the_process_and_one_that_passes_
     monkeypatch.setattr(module, "die", died.append)
     reader = readers.of(10, [topic], Reading())
     about: Any = SimpleNamespace(topic=lambda: topic, partition=lambda: 0)
-    reader._told(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, retriable=True), about)
+    reader._told(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, retriable=True), about, reader.consumers[0])
     assert died == []
-    reader._told(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not allowed"), about)
+    reader._told(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not allowed"), about, reader.consumers[0])
     assert died == [f"{topic} cannot be read: not allowed"]
