@@ -27,6 +27,8 @@ SOURCE_RECORDS = 64
 _POLLS_A_WAIT = 5
 """What gathered is looked for so often in the time that fetches wait."""
 _QUIET_POLL_S = 0.010
+_SOURCE_POLL_S = 0.050
+"""Nobody waits for what tables are folded from as one does for a message."""
 _TUNE_S = 1.0
 _KNOWN_S = 1.0
 """How long brokers may take to say where a topic lies."""
@@ -132,10 +134,14 @@ class Reader:
 
     def _serve(self, consumer: Consumer) -> None:
         """Look for ever; at once again where more is there."""
-        gathers = consumer is self._gathering and self._gathered
-        often_s = self._wait_ms / 1000 / _POLLS_A_WAIT if gathers else _QUIET_POLL_S
-        wait_s = 0.0 if self.poll(consumer) else often_s
+        wait_s = 0.0 if self.poll(consumer) else self._rest_s(consumer)
         self._timers[consumer] = asyncio.get_running_loop().call_later(wait_s, self._serve, consumer)
+
+    def _rest_s(self, consumer: Consumer) -> float:
+        if consumer is self._sourcing:
+            return _SOURCE_POLL_S
+        gathers = consumer is self._gathering and self._gathered
+        return self._wait_ms / 1000 / _POLLS_A_WAIT if gathers else _QUIET_POLL_S
 
     def poll(self, consumer: Consumer) -> bool:
         """Hand over what it has brought. Returns whether more is there."""
