@@ -216,7 +216,7 @@ async def test_a_consumer_that_has_read_nothing_for_long_reads_a_topic_it_knows_
         return took
 
     write(kafka, topic, 1)
-    assert min(await asyncio.gather(*(took_s() for _ in range(3)))) < 0.5
+    assert min(await asyncio.gather(*(took_s() for _ in range(3)))) < 0.8
 
 
 async def test_a_topic_moves_to_a_consumer_that_has_read_nothing_without_a_pause(
@@ -238,7 +238,7 @@ async def test_a_topic_moves_to_a_consumer_that_has_read_nothing_without_a_pause
     before, began = len(owner.records), time.monotonic()
     write(kafka, topic, 1)
     await until(lambda: len(owner.records) > before)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 0.8
 
 
 async def test_brokers_that_do_not_answer_are_not_waited_for(unused_tcp_port: int) -> None:
