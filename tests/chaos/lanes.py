@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from hashlib import sha256
 from threading import Thread
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from audit import Audit, report
 from confluent_kafka import Producer
 from harness import Rig, log
-from traffic import TENANT, user, write_people
+from traffic import TENANT, Upstream, Written, user, write_people
 from victims import ChaosError
 
 from deploy.local.results import option
@@ -90,18 +91,13 @@ def blast(producer: Producer, count: int, watched: int) -> None:
         raise ChaosError("the broker did not take the backlog within 300 s")
 
 
-def import_people(producer: Producer, count: int) -> None:
-    """New users, evenly over five seconds."""
-    began = time.monotonic()
+def newcomers(count: int) -> Iterator[Written]:
+    """New users, as they are imported."""
     for number in range(count):
-        if number % 100 == 0:
-            time.sleep(max(0.0, began + IMPORT_S * number / count - time.monotonic()))
-            producer.poll(0)
-        person = f"imported-{number}"
-        told = {"tenant": TENANT, "user_id": person, "version": 1}
-        told["addresses"] = [{"channel": "email", "address": f"{person}@example.org"}]
-        producer.produce("preferences", json.dumps(told).encode(), person.encode())
-    producer.flush(30)
+        name = f"imported-{number}"
+        person = {"tenant": TENANT, "user_id": name, "version": 1}
+        person["addresses"] = [{"channel": "email", "address": f"{name}@example.org"}]
+        yield "preferences", name.encode(), json.dumps(person).encode(), -1
 
 
 class Watch:
@@ -167,7 +163,7 @@ def run(backlog: int, seconds: int, quiet_s: int, rate: int, watched: int, p99_m
         quiet.join()
         imported = Stream(prompt, "imported", rate, 2 * IMPORT_S)
         imported.start()
-        import_people(writer, people)
+        Upstream(writer, newcomers(people), 0, people / IMPORT_S).start()
         imported.join()
         began = time.monotonic()
         blast(writer, backlog, 2 * watched)

@@ -42,10 +42,10 @@ class FetchingConsumer:
     def incremental_assign(self, places: Iterable[Any]) -> None:
         """Read these from their offsets on."""
         for place in places:
-            assert (place.topic, place.partition) not in self._at, "the real one refuses it"
-            known = place.topic, place.partition
-            self._at[known] = place.offset if place.offset != OFFSET_END else self._broker.logs[known].end
-            self._turn[place.topic, place.partition] += 1
+            wanted = place.topic, place.partition
+            assert wanted not in self._at, "the real one refuses it"
+            self._at[wanted] = place.offset if place.offset != OFFSET_END else self._broker.logs[wanted].end
+            self._turn[wanted] += 1
         self._fetch_soon()
 
     def incremental_unassign(self, places: Iterable[Any]) -> None:

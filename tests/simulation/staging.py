@@ -100,6 +100,7 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         assert life is not None, "a process opens its stores"
         return DiskStore(scenario.disk(life), life, folder)
 
+    at_once = draw.choice((1, 3, 10))
     return [
         *((module, "time", clock) for module in _WITH_CLOCK),
         *((module, "die", die) for module in _DYING),
@@ -111,7 +112,8 @@ def _wanted(scenario: "Scenario") -> list[Wanted]:
         (_engine.state.tables, "Store", store),
         (_engine.tenure, "_LOOK_S", 0.02),
         (_engine.kafka.reader, "Consumer", lambda _: FetchingConsumer(*outside)),
-        (_engine.kafka.reader, "FETCH_RECORDS", draw.choice((1, 3, 10))),
+        (_engine.kafka.reader, "FETCH_RECORDS", at_once),
+        (_engine.kafka.reader, "SOURCE_RECORDS", at_once),
         (_engine.kafka.reader, "_POLLS_A_WAIT", 0.2),
         (_engine.kafka.reader, "_QUIET_POLL_S", 0.05),
         (_engine.seams, "_LOOK_S", 60.0),

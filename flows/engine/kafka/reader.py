@@ -172,8 +172,8 @@ class Reader:
             owner.receive(taken)
 
     def _told(self, error: KafkaError, message: Message, consumer: Consumer) -> None:
-        place = str(message.topic()), message.partition() or 0
         if error.code() == KafkaError._PARTITION_EOF:
+            place = str(message.topic()), message.partition() or 0
             if self._read_by.get(place) is consumer:
                 self._at_end.add(place)
         elif not error.retriable():
@@ -190,15 +190,16 @@ class Reader:
         came, self._came = self._came, Counter()
         introduced, self._introduced = self._introduced, set()
         for topic, owner in self._owners.items():
+            if topic in self._sources:
+                continue
             other = self._answering if topic in self._gathered else self._gathering
+            moves = self._moves(topic, came[topic])
             if topic in introduced:
                 other.incremental_unassign([TopicPartition(topic, 0)])
-            if topic in self._sources or not self._moves(topic, came[topic]):
-                continue
-            if topic in introduced:
-                self._gathered ^= {topic}
-                owner.read_anew(topic)
-            else:
+                if moves:
+                    self._gathered ^= {topic}
+                    owner.read_anew(topic)
+            elif moves:
                 self._introduced.add(topic)
                 other.incremental_assign([TopicPartition(topic, 0, OFFSET_END)])
 

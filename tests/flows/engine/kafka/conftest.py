@@ -1,4 +1,4 @@
-"""A line to topics of its own on the shared broker, the wire it goes through, and what lies in a topic."""
+"""Topics of a test's own on the shared broker, a line to them, the wire it goes through, and what lies in a topic."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ LINGER_MS = 20.0
 
 @pytest.fixture
 def topic(kafka: str) -> str:
-    """An empty topic of four partitions."""
-    return made(kafka, f"line-{uuid.uuid4().hex[:8]}")
+    """An empty topic of four partitions; there is one with "-b" behind it, too."""
+    return made(kafka, f"topic-{uuid.uuid4().hex[:8]}")
 
 
 def made(kafka: str, name: str) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ from agents.stage import Input
 from flows.engine.kafka import reader as module
 from flows.engine.kafka.fetched import Fetched
 from flows.engine.kafka.reader import FETCH_RECORDS, SOURCE_RECORDS, Place, Reader, Readers
-from tests.flows.engine.conftest import make_topics
 from tests.watching import until
 
 
@@ -39,18 +37,6 @@ class Reading:
 
     def offsets(self, number: int = 0) -> list[int]:
         return [record.offset for record in self.records if record.partition == number]
-
-
-@pytest.fixture
-def topic(kafka: str) -> str:
-    """An empty topic of two partitions."""
-    return new_topic(kafka)
-
-
-def new_topic(kafka: str) -> str:
-    name = f"read-{uuid.uuid4().hex[:8]}"
-    make_topics(kafka, 2, name)
-    return name
 
 
 @pytest.fixture
@@ -131,7 +117,7 @@ async def test_no_hand_over_is_larger_than_what_the_loop_bears(kafka: str, topic
 
 
 async def test_what_tables_are_folded_from_holds_nothing_else_up(kafka: str, topic: str, readers: Readers) -> None:
-    source = new_topic(kafka)
+    source = f"{topic}-b"
     write(kafka, source, 5_000)
     write(kafka, topic, 1)
     owner = Reading()
@@ -147,7 +133,7 @@ async def test_what_tables_are_folded_from_holds_nothing_else_up(kafka: str, top
 
 
 async def test_each_flow_gets_the_records_of_its_topics(kafka: str, topic: str, readers: Readers) -> None:
-    other = new_topic(kafka)
+    other = f"{topic}-b"
     write(kafka, topic, 5)
     write(kafka, other, 7)
     mine, theirs = Reading(), Reading()
@@ -222,19 +208,14 @@ async def test_a_consumer_that_has_read_nothing_for_long_reads_a_topic_it_knows_
 async def test_a_topic_moves_to_a_consumer_that_has_read_nothing_without_a_pause(
     kafka: str, topic: str, readers: Readers
 ) -> None:
-    owner, moved = Reading(), asyncio.Event()
+    owner = Reading()
     reader = readers.of(10, [topic], owner)
-
-    def move(topic: str) -> None:
-        moved.set()
-        reader.read({(topic, 0): owner.records[-1].offset + 1})
-
-    owner.read_anew = move  # type: ignore[method-assign]
     readers.start()
     reader.read({(topic, 0): 0})
-    while not moved.is_set():
+    while not owner.anew:
         write(kafka, topic, 20)
         await asyncio.sleep(0)
+    reader.read({(topic, 0): owner.records[-1].offset + 1})
     before, began = len(owner.records), time.monotonic()
     write(kafka, topic, 1)
     await until(lambda: len(owner.records) > before)
