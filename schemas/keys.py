@@ -7,9 +7,11 @@ Kafka's murmur2, as `partitioner=murmur2_random` computes it.
 
 import ctypes
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha1
 from importlib.util import find_spec
 from pathlib import Path
+from unicodedata import normalize
 
 from schemas.vocabulary import Lane
 
@@ -49,6 +51,15 @@ def delivery_key(notification: str, channel: str, address_hash: str) -> bytes:
     return f"{notification}{SEPARATOR}{channel}{SEPARATOR}{address_hash}".encode()
 
 
+@lru_cache(4096)
+def category_key(category: str) -> str:
+    """What a category is compared by: without case, surrounding white space and compatibility forms (Unicode NFKC).
+
+    An opt-out from `Orders` must hold for `orders`. The key of a key is itself.
+    """
+    return normalize("NFKC", normalize("NFKC", category).casefold()).strip()
+
+
 def address_suppression(tenant: str, address_hash: str, scope: str) -> bytes:
     """The suppression key of an address within a scope (a channel, or `*`)."""
     return SEPARATOR.join(("a", tenant, address_hash, scope)).encode()
@@ -56,7 +67,7 @@ def address_suppression(tenant: str, address_hash: str, scope: str) -> bytes:
 
 def opt_out_suppression(tenant: str, user_id: str, channel: str, category: str) -> bytes:
     """The suppression key of a user's opt-out from a category (or `*`) on a channel."""
-    return SEPARATOR.join(("u", tenant, user_id, channel, category)).encode()
+    return SEPARATOR.join(("u", tenant, user_id, channel, category_key(category))).encode()
 
 
 def _murmur2() -> Callable[[None, bytes, int, int, None, None], int]:

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
-from schemas.keys import SEPARATOR, partition_of, user_key
+from schemas.keys import SEPARATOR, category_key, partition_of, user_key
 from schemas.records import MAX_VALUE_BYTES, Address, OptOut, Preference
 from schemas.sealing import KeyRing
 from schemas.topics import PREFERENCES
@@ -53,8 +53,9 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
 
     def refuses(self, channel: str, category: str) -> bool:
         """Whether the user opted out of `category` on `channel`."""
-        out = self.opted_out
-        return f"{channel}/{category}" in out or f"{channel}/*" in out or f"*/{category}" in out or "*/*" in out
+        out = set(map(category_key, self.opted_out))  # what an older release stored is as its producer wrote it
+        category = category_key(category)
+        return not out.isdisjoint((f"{channel}/{category}", f"{channel}/*", f"*/{category}", "*/*"))
 
 
 class Told(msgspec.Struct, gc=False):
@@ -161,7 +162,7 @@ def entry_of(preference: Preference, ring: KeyRing) -> Entry:
             others.append(address)
     order = {name: place for place, name in enumerate(preference.preferred)}
     reaches.sort(key=lambda reach: (order.get(reach.channel, len(order)), CHANNELS[reach.channel].rank))
-    opted_out = [f"{choice.channel}/{choice.category}" for choice in preference.opt_outs if choice.out]
+    opted_out = [f"{choice.channel}/{category_key(choice.category)}" for choice in preference.opt_outs if choice.out]
     opted_in = [choice for choice in preference.opt_outs if not choice.out]
     more = (others, preference.preferred, opted_in, preference.locale, preference.time_zone, preference.home_region)
     rest = Rest(*more) if any(more) else None

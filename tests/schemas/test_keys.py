@@ -14,6 +14,7 @@ from schemas.keys import (
     SEPARATOR,
     address_suppression,
     at,
+    category_key,
     delivery_key,
     notification_id,
     opt_out_suppression,
@@ -86,3 +87,20 @@ def test_a_partition_is_the_one_that_aiokafka_and_java_choose(key: bytes, count:
 @pytest.mark.parametrize(("key", "hashed"), [(b"21", -973932308), (b"foobar", -790332482), (b"abc", 479470107)])
 def test_the_hash_is_that_of_kafka_s_own_tests(key: bytes, hashed: int) -> None:
     assert partition_of(key, 997) == (hashed & 0x7FFFFFFF) % 997
+
+
+@pytest.mark.parametrize("one", ["Orders", "ORDERS", " orders ", "ｏｒｄｅｒｓ", "orders\n"])
+def test_a_category_is_compared_without_case_and_white_space(one: str) -> None:
+    assert category_key(one) == category_key("orders") == "orders"
+    assert opt_out_suppression("shop", "anna", "sms", one) == opt_out_suppression("shop", "anna", "sms", "orders")
+
+
+def test_categories_that_look_alike_are_one() -> None:
+    assert category_key("Caf\u00e9") == category_key("cafe\u0301")
+    assert category_key("Straße") == category_key("STRASSE")
+    assert category_key("news") != category_key("new")
+
+
+@given(st.text())
+def test_the_key_of_a_category_is_its_own_key(category: str) -> None:
+    assert category_key(category_key(category)) == category_key(category)

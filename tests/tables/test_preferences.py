@@ -3,11 +3,12 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.channels import CHANNELS
-from schemas.keys import partition_of, user_key
+from schemas.keys import category_key, partition_of, user_key
 from schemas.records import Preference
 from schemas.sealing import KeyRing
 from tables.preferences import TABLE, Entry, context, entry_of, pack, record_of, sealed, unpack
@@ -71,10 +72,18 @@ def test_an_opt_out_refuses_what_it_names_and_a_star_names_all(
     assert entry(opt_outs=told).refuses(channel, category) is expected
 
 
+@pytest.mark.parametrize(("written", "asked"), [("Orders", "orders"), ("orders", "ORDERS"), ("Ｎews", "news")])
+def test_an_opt_out_is_matched_whatever_its_case(written: str, asked: str) -> None:
+    for channel in ("sms", "*"):
+        assert entry(opt_outs=[{"channel": channel, "category": written}]).refuses("sms", asked)
+        assert Entry(1, 0, [], [f"{channel}/{written}"]).refuses("sms", written), "as an older release stored it"
+    assert not entry(opt_outs=[{"channel": "email", "category": written}]).refuses("sms", asked)
+
+
 TEXT = st.text(st.characters(exclude_characters="/\x1f", exclude_categories=["Cs"]), min_size=1, max_size=4)
 PLACES = st.fixed_dictionaries({"channel": st.sampled_from([*CHANNELS, "fax"]), "verified": st.booleans()})
 SEALED = st.fixed_dictionaries({"sealed": st.just("AAAA"), "hash": TEXT})
-CHOICES = st.fixed_dictionaries({"channel": TEXT, "category": TEXT, "out": st.booleans()})
+CHOICES = st.fixed_dictionaries({"channel": TEXT, "category": TEXT.map(category_key), "out": st.booleans()})
 TOLD = st.fixed_dictionaries(
     {
         "addresses": st.lists(st.builds(lambda place, seal: place | seal, PLACES, SEALED), max_size=4),
