@@ -11,16 +11,23 @@ from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed, Unsealable
+from schemas.invalid import detail_of
 from schemas.keys import SEPARATOR, murmur2, notification_id
 from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES, Notification, Record, canonical, encode
 from schemas.sealing import KeyRing
-from schemas.vocabulary import CLASSES, Lane, Reason, Step
+from schemas.vocabulary import CLASSES, Lane, MessageClass, Reason, Step
 from tables.dedup import WINDOW_S
 
 BEST = "best"
 _ONE = {BEST, *CHANNELS}
 _ESCAPE = b"\\u00"
 """JSON writes a control character as an escape: without one in the record, no name can hold the separator."""
+
+_CHANNELS = f"`$.channels`: expected {BEST}, or one or several of {', '.join(CHANNELS)}"
+_NEWER = "`$.schema`: this reader knows 1"
+
+_ENGINES = {"sealed_params": None, "due_ms": None, "tries": 0, "accepted_ms": None, "round": 1}
+"""Fields that a producer's record leaves out, and what they are then."""
 
 _decode = msgspec.json.Decoder(Notification).decode
 _decode_major = msgspec.json.Decoder(Record).decode
@@ -34,27 +41,29 @@ def read(value: bytes | None, limit: int = MAX_INPUT_BYTES) -> Notification:
         raise Malformed(Reason.TOO_LARGE, f"{len(value)} bytes, at most {limit}")
     try:
         notification = _decode(value)
-    except msgspec.ValidationError:
-        raise Malformed(_newer(value) or Reason.INVALID) from None
+    except msgspec.ValidationError as error:
+        if _is_newer(value):
+            raise Malformed(Reason.NEWER_SCHEMA, _NEWER) from None
+        raise Malformed(Reason.INVALID, detail_of(value, Notification, error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(Reason.UNREADABLE, type(error).__name__) from None
+        raise Malformed(Reason.UNREADABLE, detail_of(value, Notification, error)) from None
     if notification.schema > 1:
-        raise Malformed(Reason.NEWER_SCHEMA, f"schema {notification.schema}, this reader knows 1")
+        raise Malformed(Reason.NEWER_SCHEMA, _NEWER)
     if _ESCAPE in value and SEPARATOR in f"{notification.tenant}{notification.user_id}{notification.idempotency_key}":
         raise Malformed(Reason.INVALID, "a name holds the separator of keys, U+001F")
     channels = notification.channels
     if not channels:
-        raise Malformed(Reason.INVALID, "channels is empty")
+        raise Malformed(Reason.INVALID, f"{_CHANNELS}, got none")
     if not (channels in _ONE if isinstance(channels, str) else CHANNELS.keys() >= set(channels)):
-        raise Malformed(Reason.UNKNOWN_CHANNEL)
+        raise Malformed(Reason.UNKNOWN_CHANNEL, _CHANNELS)
     return notification
 
 
-def _newer(value: bytes) -> Reason | None:
+def _is_newer(value: bytes) -> bool:
     try:
-        return Reason.NEWER_SCHEMA if _decode_major(value).schema > 1 else None
+        return _decode_major(value).schema > 1
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        return False
 
 
 def deadline_ms(notification: Notification, appended_ms: int) -> int:
@@ -83,7 +92,7 @@ def admit(
             try:
                 asked = read(record.value, MAX_VALUE_BYTES if ours else MAX_INPUT_BYTES)
                 if asked.message_class not in own:
-                    raise Malformed(Reason.WRONG_LANE, f"class {asked.message_class.value}")
+                    raise Malformed(Reason.WRONG_LANE, _elsewhere(asked.message_class))
                 id_ = notification_id(asked.tenant, lane, asked.user_id, asked.idempotency_key)
                 params = _opened(asked, id_, ring) if ours else _given(asked)
             except Malformed as error:
@@ -105,11 +114,16 @@ def admit(
     return agent
 
 
+def _elsewhere(kind: MessageClass) -> str:
+    return f"`$.class`: {kind.value} is for {topics.notifications(CLASSES[kind].lane).name}"
+
+
 def _given(asked: Notification) -> bytes:
     """The params of a producer's record, as they are passed on: which may take more room than as they came (1e15)."""
     engines_own = asked.sealed_params is not None or asked.due_ms is not None or asked.accepted_ms is not None
     if engines_own or asked.tries or asked.round != 1:
-        raise Malformed(Reason.INVALID, "has fields that only the engine writes")
+        named = (f"`$.{name}`" for name in _ENGINES if getattr(asked, name) != _ENGINES[name])
+        raise Malformed(Reason.INVALID, f"only the engine writes {', '.join(named)}")
     params = canonical(asked.params)
     if len(params) > MAX_INPUT_BYTES:
         raise Malformed(Reason.TOO_LARGE, f"params of {len(params)} bytes once written out, at most {MAX_INPUT_BYTES}")

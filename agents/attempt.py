@@ -94,6 +94,7 @@ def _bury(outbox: Outbox, lane: Lane, delivery: Delivery, attempt: Attempt, now_
         notification_id=delivery.notification_id,
         tenant=delivery.tenant,
         user_id=delivery.user_id,
+        idempotency_key=delivery.idempotency_key,
         channel=delivery.channel,
         tried=attempt.tried,
     )

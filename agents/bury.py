@@ -5,6 +5,7 @@ from collections.abc import Callable
 from agents.intake import origin
 from agents.stage import Input, Outbox, Tables, position
 from schemas import metrics, topics
+from schemas.invalid import identity_of, writable
 from schemas.records import MAX_INPUT_BYTES, DeadLetter, Status, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
@@ -15,7 +16,7 @@ def bury(
 ) -> None:
     """Bury an input record of route. Its body is sealed; one too large for a record of ours goes by its position."""
     place = origin(record)
-    post(outbox, record, place, reason, now_ms, ring, detail)
+    post(outbox, record, place, reason, now_ms, ring, detail, lane)
     dead = Status(
         notification_id="",
         tenant="",
@@ -32,18 +33,27 @@ def bury(
 
 
 def post(
-    outbox: Outbox, record: Input, place: str, reason: Reason, now_ms: int, ring: KeyRing, detail: str = ""
+    outbox: Outbox,
+    record: Input,
+    place: str,
+    reason: Reason,
+    now_ms: int,
+    ring: KeyRing,
+    detail: str = "",
+    lane: Lane | None = None,
 ) -> None:
-    """Write the dead letter of a record as it lies at `place`, sealed for that place."""
-    body, bound = record.value, place.encode()
+    """Write the dead letter of a record as it lies at `place`, sealed for that place. `lane` is a notification's."""
+    body, bound, whose = record.value, place.encode(), identity_of(record.value)
     small = body is not None and len(body) <= MAX_INPUT_BYTES
     dead = DeadLetter(
         cause=reason.value,
-        detail=detail,
+        detail=writable(detail),
         position=place,
         key=ring.seal(record.key[:1024], bound) if record.key else None,
         body=ring.seal(body, bound) if small and body is not None else None,
         at_ms=now_ms,
+        notification_id=whose.notification_id(lane) if lane is not None else None,
+        **whose._asdict(),
     )
     outbox.send(topics.DEAD_LETTERS, bound, encode(dead))
 

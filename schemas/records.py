@@ -159,7 +159,13 @@ class Suppression(Record, kw_only=True, gc=False):
 
 
 class DeadLetter(Record, kw_only=True, gc=False):
-    """What could not be processed: why, where it lay, its sealed body (none if too large: go by its position)."""
+    """What could not be processed: why, where it lay, its sealed body (none if too large: go by its position).
+
+    `detail` says more of the cause: the path of a field and what is expected there, a hint at an envelope, or the error
+    that a stage raised; never a value. `tenant`, `user_id` and `idempotency_key` are as far as they can be read, each
+    cut to 1,024 bytes; `notification_id` is there where these three are whole. `channel` is that of a delivery, whose
+    body is its record; any other body is sealed for its position.
+    """
 
     cause: str
     detail: str = ""
@@ -170,6 +176,7 @@ class DeadLetter(Record, kw_only=True, gc=False):
     notification_id: str | None = None
     user_id: str | None = None
     tenant: str | None = None
+    idempotency_key: str | None = None
     channel: str | None = None
     tried: list[Tried] = []
 

@@ -80,26 +80,35 @@ def _line(letter: DeadLetter) -> tuple[object, ...]:
 def _tell(letter: DeadLetter) -> None:
     body = f"{len(letter.body)} bytes, sealed; --open shows them" if letter.body else "not kept: go by the position"
     told = {
-        "cause": f"{letter.cause} {letter.detail}".strip(),
+        "cause": letter.cause,
+        "detail": letter.detail,
         "position": letter.position,
         "time": time_of(letter.at_ms),
+        "tenant": letter.tenant,
+        "user": letter.user_id,
+        "key": letter.idempotency_key,
         "notification": letter.notification_id,
         "channel": letter.channel,
         "body": body,
     }
     for name, text in told.items():
         if text:
-            click.echo(f"{name:14}{text}")
+            click.echo(f"{name:14}{_printable(text)}")
     for tried in letter.tried:
         what = f"{tried.reason} {tried.code}".strip()
         click.echo(f"attempt {tried.attempt:<6}{time_of(tried.at_ms)}  {tried.provider}  {what}, sent: {tried.sent}")
+
+
+def _printable(text: str) -> str:
+    """What a producer wrote, on one line and without orders to a terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _open(letter: DeadLetter, ring: KeyRing) -> str:
     """What was in it: an input record as it was, or a delivery with its address and params. Raises Unsealable."""
     if letter.body is None:
         return "(no body was kept)"
-    if letter.notification_id is None:
+    if letter.channel is None:
         return ring.open(letter.body, letter.position.encode()).decode(errors="backslashreplace")
     try:
         delivery = _delivery(letter.body)

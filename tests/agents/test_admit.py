@@ -1,5 +1,6 @@
 """admit: every way in which an input record can be poison, misplaced or late, and what becomes of each."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from tests.agents.world import (
     World,
     asked,
     deliveries,
+    id_of,
     raw,
     request,
     steps,
@@ -79,6 +81,31 @@ def test_poison_is_buried_with_its_reason_and_stops_nobody(kind: str) -> None:
     assert letter["cause"] == reason
     assert letter["position"] == f"{raw(None).topic}/{raw(None).partition}/1"
     assert outbox.tally[metrics.DECISIONS, ("high", "dead", reason)] == 1
+
+
+WHY: dict[str, tuple[dict[str, Any], str]] = {
+    "a class of the other lane": ({"class": "marketing"}, "`$.class`: marketing is for notifications.low"),
+    "a class in capitals": ({"class": "OTP"}, "`$.class`: expected one of otp, transactional, billing, marketing"),
+    "an unknown channel": (
+        {"channels": "fax"},
+        "`$.channels`: expected best, or one or several of push, sms, email",
+    ),
+    "no channel": ({"channels": []}, "`$.channels`: expected best, or one or several of push, sms, email, got none"),
+    "a newer major": ({"schema": 10**400}, "`$.schema`: this reader knows 1"),
+    "fields of the engine's own": (
+        {"round": 2, "sealed_params": "AA=="},
+        "only the engine writes `$.sealed_params`, `$.round`",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WHY)
+def test_a_dead_letter_says_which_field_is_wrong_and_whose_record_it_is(kind: str) -> None:
+    changes, why = WHY[kind]
+    (letter,) = written(World().route(raw(json.dumps(request(**changes)).encode())), topics.DEAD_LETTERS)
+    assert letter["detail"] == why
+    assert (letter["tenant"], letter["user_id"], letter["idempotency_key"]) == ("shop", "anna", "order-1")
+    assert letter["notification_id"] == id_of("order-1")
 
 
 def test_a_dead_letter_opens_again_at_its_place_and_nowhere_else() -> None:

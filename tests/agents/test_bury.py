@@ -7,9 +7,10 @@ from agents.bury import bury, bury_culprit, post
 from agents.stage import Outbox
 from schemas import metrics, topics
 from schemas.errors import Unsealable
+from schemas.invalid import MAX_PART_BYTES
 from schemas.records import MAX_INPUT_BYTES, DeadLetter, encode
 from schemas.vocabulary import Lane, Reason
-from tests.agents.world import NOW, RING, Record, steps, written
+from tests.agents.world import NOW, RING, Record, id_of, steps, written
 
 PLACE = "notifications.high/3/7"
 KAFKA_LIMIT = 1_000_000
@@ -50,6 +51,24 @@ def test_a_body_too_large_goes_by_its_position() -> None:
 def test_nothing_and_no_key_are_buried_as_such() -> None:
     dead = letter(record(None, None), Reason.NULL_RECORD)
     assert (dead.body, dead.key) == (None, None)
+
+
+def test_a_dead_letter_says_whose_it_is_as_far_as_that_can_be_read() -> None:
+    outbox = Outbox()
+    value = b'{"tenant":"shop","user_id":"anna","idempotency_key":"order-1","params":{"code":"123'
+    bury(outbox, record(value), Reason.UNREADABLE, NOW, RING, Lane.HIGH)
+    (dead,) = written(outbox, topics.DEAD_LETTERS)
+    assert (dead["tenant"], dead["user_id"], dead["idempotency_key"]) == ("shop", "anna", "order-1")
+    assert dead["notification_id"] == id_of("order-1")
+    (status,) = written(outbox, topics.STATUSES)
+    assert (status["notification_id"], status["user_id"]) == ("", ""), "no row of the store follows from it"
+
+
+def test_a_detail_of_any_kind_can_be_written_and_is_bounded() -> None:
+    outbox = Outbox()
+    post(outbox, record(b"{"), PLACE, Reason.STAGE_FAILED, NOW, RING, "a\ud800b\x00" + "x" * 2_000_000)
+    (dead,) = written(outbox, topics.DEAD_LETTERS)
+    assert dead["detail"] == "a?b\x00" + "x" * (MAX_PART_BYTES - 4)
 
 
 def test_burying_decides_and_counts_under_the_position_of_its_producer() -> None:

@@ -190,10 +190,39 @@ def test_dead_letters_are_told_though_one_of_them_cannot_be_read(words: tuple[st
 
 
 def test_a_dead_letter_whose_body_cannot_be_read_says_so(monkeypatch: pytest.MonkeyPatch, carillon: Carillon) -> None:
-    letter = DeadLetter(cause="x", position="p/0/1", at_ms=1, notification_id="n1", body=b"no delivery")
+    letter = DeadLetter(cause="x", position="p/0/1", at_ms=1, notification_id="n1", channel="sms", body=b"no delivery")
     monkeypatch.setattr(dlq, "_letters", lambda settings: [letter])
     done = carillon("dlq", "show", "n1", "--open", env=KEYS)
     assert (done.exit_code, "(its body cannot be read)" in done.stdout) == (0, True)
+
+
+def test_a_dead_letter_says_why_and_whose_it_is_without_an_order_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, carillon: Carillon
+) -> None:
+    why = "`$.class`: expected one of otp, transactional"
+    letter = DeadLetter(
+        cause="invalid",
+        detail=why,
+        position="p/0/1",
+        at_ms=1,
+        tenant="acme",
+        user_id="ada\x1b[2J\n",
+        idempotency_key="login-42",
+        notification_id="n1",
+    )
+    monkeypatch.setattr(dlq, "_letters", lambda settings: [letter])
+    said = dict(line.split(maxsplit=1) for line in carillon("dlq", "show", "p/0/1", env=KEYS).stdout.splitlines())
+    assert said == {
+        "cause": "invalid",
+        "detail": why,
+        "position": "p/0/1",
+        "time": "1970-01-01 00:00:00.001",
+        "tenant": "acme",
+        "user": r"ada\x1b[2J\n",
+        "key": "login-42",
+        "notification": "n1",
+        "body": "not kept: go by the position",
+    }
 
 
 @pytest.mark.parametrize("at_ms", [10**18, -(10**18), 10**30])

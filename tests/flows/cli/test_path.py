@@ -137,9 +137,10 @@ def test_a_delivery_that_died_is_listed_and_opened_only_on_request(
     shown = carillon("dlq", "show", id_, env=prepared).output
     assert "no_template" in shown
     opened = carillon("dlq", "show", id_, "--open", env=prepared).output
-    for secret in (NUMBER, CODE, user):
+    for secret in (NUMBER, CODE):
         assert secret not in listed + shown
         assert secret in opened
+    assert user not in listed
     assert f"carillon dlq show {position_of(shown)}" in carillon("trace", id_, env=prepared).output
 
 
@@ -160,6 +161,8 @@ def test_a_broken_record_is_found_by_its_position_and_opened_as_it_was(
     listed = until(position, "dlq", "ls", "--limit", "500", env=prepared)
     shown = carillon("dlq", "show", position, env=prepared).output
     assert "unreadable" in shown
+    assert "Input data was truncated" in shown
+    assert user in shown
     assert CODE not in listed + shown
     assert broken.decode() in carillon("dlq", "show", position, "--open", env=prepared).output
 
