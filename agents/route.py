@@ -24,6 +24,7 @@ def choose(item: Intake) -> tuple[list[Reach], Reason]:
     assert entry is not None, "enrich comes before route"
     wanted, opted_out = asked.channels, entry.opted_out
     best = limit is None and wanted == BEST
+    named = (wanted,) if isinstance(wanted, str) else wanted
     chosen: list[Reach] = []
     taken: set[str] = set()
     refused = False
@@ -32,9 +33,9 @@ def choose(item: Intake) -> tuple[list[Reach], Reason]:
         if limit is not None:
             if not limit & _BITS[channel]:
                 continue
-        elif not best and channel != wanted and channel not in wanted:
+        elif not best and channel not in named:
             continue
-        if channel in taken and channel not in _EVERY:
+        if channel in taken and (channel not in _EVERY or _among(chosen, reach)):
             continue
         if opted_out and entry.refuses(channel, asked.category):
             refused = True
@@ -44,6 +45,11 @@ def choose(item: Intake) -> tuple[list[Reach], Reason]:
         taken.add(channel)
         chosen.append(reach)
     return chosen, Reason.OPTED_OUT if refused else Reason.NO_ADDRESS
+
+
+def _among(chosen: Sequence[Reach], reach: Reach) -> bool:
+    """Whether an entry from before addresses were distinct names an address once more."""
+    return any(other.hash == reach.hash and other.channel == reach.channel for other in chosen)
 
 
 def route(

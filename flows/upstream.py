@@ -11,8 +11,7 @@ from schemas import topics
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
 from schemas.keys import partition_of, user_key
-from schemas.records import Address, Notification, Preference, encode
-from schemas.sealing import KeyRing
+from schemas.records import Notification, Preference, encode
 from schemas.vocabulary import CLASSES, Reason
 from tables import preferences
 
@@ -108,15 +107,6 @@ def readable(record: Notification | Preference) -> bytes:
     else:
         preferences.read(value)
     return value
-
-
-def sealed_address(ring: KeyRing, tenant: str, user_id: str, channel: str, address: str) -> Address:
-    """An address as preferences should carry it: unreadable, with the hash it is looked up by."""
-    return Address(
-        channel=channel,
-        sealed=ring.seal(address.encode(), preferences.context(tenant, user_id)),
-        hash=ring.address_hash(tenant, address),
-    )
 
 
 def unfit(addresses: Iterable[tuple[str, str]]) -> str | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 class Channel:
     """One way to reach a person.
 
-    `accepts` says whether an address has the right form, `form` in words which one that is; `parts` are the template's
-    parts in order; `rank` (1 to 8) is the place in the default order of `best`, lowest first, and the channel's bit in
-    a dedup entry: it never changes. `every` sends to each of the user's addresses, not to the first one only.
+    `accepts` says whether an address has the right form, `form` in words which one that is; `normalise` makes one form
+    of all that reach the same mailbox or device, so that they have one hash; `parts` are the template's parts in order;
+    `rank` (1 to 8) is the place in the default order of `best`, lowest first, and the channel's bit in a dedup entry:
+    it never changes. `every` sends to each of the user's addresses, not to the first one only.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Channel:
     accepts: Callable[[str], bool]
     form: str
     every: bool = False
+    normalise: Callable[[str], str] = str
 
     @property
     def bit(self) -> int:

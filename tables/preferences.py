@@ -5,6 +5,8 @@ Producers write others; remember writes those again. Whatever the order in which
 wherever a restore begins, the one with the greatest (version, time of acceptance) holds: `outranks` alone decides it.
 """
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from schemas.channels import CHANNELS
@@ -125,12 +127,22 @@ def outranks(said: Told, standing: bytes | None) -> bool:
 
 
 def sealed(preference: Preference, ring: KeyRing) -> Preference:
-    """A preference with every address sealed for its user. What is ill-formed, or sealed without a hash, is left out;
-    what is not verified, or of a channel that is not known here, is kept."""
+    """A preference with every address sealed for its user, each once. What is ill-formed, or sealed without a hash, is
+    left out; what is not verified, or of a channel that is not known here, is kept."""
     if _is_sealed(preference):
         return preference
     kept = [found for address in preference.addresses if (found := _sealed(address, preference, ring)) is not None]
-    return msgspec.structs.replace(preference, addresses=kept)
+    return msgspec.structs.replace(preference, addresses=[*_distinct(kept)])
+
+
+def sealed_address(
+    ring: KeyRing, tenant: str, user_id: str, channel: str, address: str, verified: bool = True
+) -> Address:
+    """An address in its channel's normal form: unreadable, with the hash it is looked up by."""
+    known = CHANNELS.get(channel)
+    normal = known.normalise(address) if known is not None else address
+    seal = ring.seal(normal.encode(), context(tenant, user_id))
+    return Address(channel=channel, sealed=seal, hash=ring.address_hash(tenant, normal), verified=verified)
 
 
 def _is_sealed(preference: Preference) -> bool:
@@ -143,24 +155,30 @@ def _sealed(address: Address, preference: Preference, ring: KeyRing) -> Address 
         return msgspec.structs.replace(address, address=None)
     if plain is None or (channel is not None and not channel.accepts(plain)):
         return None
-    return Address(
-        channel=address.channel,
-        sealed=ring.seal(plain.encode(), context(preference.tenant, preference.user_id)),
-        hash=ring.address_hash(preference.tenant, plain),
-        verified=address.verified,
-    )
+    return sealed_address(ring, preference.tenant, preference.user_id, address.channel, plain, address.verified)
+
+
+def _distinct(addresses: Sequence[Address]) -> Iterable[Address]:
+    """Each address of a channel once, at its first place, and verified if one of them is: two would be two deliveries
+    under one key of attempts, of which the second never ends."""
+    found: dict[tuple[str, str | None], Address] = {}
+    for address in addresses:
+        name = address.channel, address.hash
+        if name not in found or (address.verified and not found[name].verified):
+            found[name] = address
+    return found.values()
 
 
 def entry_of(preference: Preference, ring: KeyRing) -> Entry:
     """The entry of a preference, its addresses sealed."""
     reaches: list[Reach] = []
     others: list[Address] = []
-    for address in sealed(preference, ring).addresses:
+    for address in _distinct(sealed(preference, ring).addresses):
         if address.verified and address.channel in CHANNELS:
             reaches.append(Reach(address.channel, address.sealed or b"", address.hash or ""))
         else:
             others.append(address)
-    order = {name: place for place, name in enumerate(preference.preferred)}
+    order = {name: place for place, name in reversed([*enumerate(preference.preferred)])}
     reaches.sort(key=lambda reach: (order.get(reach.channel, len(order)), CHANNELS[reach.channel].rank))
     opted_out = [f"{choice.channel}/{category_key(choice.category)}" for choice in preference.opt_outs if choice.out]
     opted_in = [choice for choice in preference.opt_outs if not choice.out]

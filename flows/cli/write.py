@@ -11,12 +11,13 @@ from confluent_kafka import Message
 from flows.clock import now_ms
 from flows.reading import position
 from flows.settings import Settings
-from flows.upstream import Upstream, readable, sealed_address, unfit
+from flows.upstream import Upstream, readable, unfit
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed, Misconfigured
 from schemas.keys import notification_id
 from schemas.records import Notification, OptOut, Preference
 from schemas.vocabulary import CLASSES, MessageClass
+from tables.preferences import sealed_address
 
 TENANT = "acme"
 BEST = "best"

@@ -2,9 +2,9 @@
 
 from random import Random
 
-from flows.upstream import sealed_address
 from schemas.records import Address, OptOut, Preference
 from schemas.sealing import KeyRing
+from tables.preferences import sealed_address
 
 TENANT = "acme"
 COUNT = 3_000

@@ -5,11 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows.upstream import sealed_address
 from schemas.keys import at as table_key
 from schemas.keys import user_key
 from schemas.records import OptOut, Preference, encode
-from tables.preferences import context
+from tables.preferences import context, sealed_address
 from tests.agents.remembering import (
     BERTS,
     IN,

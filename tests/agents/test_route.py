@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from agents.intake import Intake
+from agents.route import choose
 from schemas import topics
 from schemas.channels import CHANNELS
-from schemas.vocabulary import Lane
-from tables.preferences import context, unpack
+from schemas.records import Notification
+from schemas.vocabulary import Lane, Reason
+from tables.preferences import context, pack, unpack
 from tests.agents.world import (
     ADDRESSES,
     NOW,
@@ -18,6 +22,7 @@ from tests.agents.world import (
     deliveries,
     id_of,
     preference_key,
+    request,
     steps,
     waiting,
     written,
@@ -59,6 +64,26 @@ def test_push_goes_to_every_device(channels: str | list[str]) -> None:
     outbox = World().knows(addresses=DEVICES).route(asked(channels=channels))
     assert len({delivery.address_hash for delivery in deliveries(outbox)}) == 3
     assert written(outbox, topics.STATUSES)[0]["deliveries"] == 3
+
+
+@pytest.mark.parametrize("channels", ["push", ["push"], "best"])
+def test_a_device_that_an_older_entry_names_twice_gets_one_delivery_and_the_sums_close(
+    channels: str | list[str],
+) -> None:
+    world = World().knows(addresses=DEVICES)
+    entry = unpack(world.tables["preferences"][preference_key()])
+    entry.reaches.append(entry.reaches[1])
+    world.tables["preferences"][preference_key()] = pack(entry)
+    outbox = world.route(asked(channels=channels))
+    assert len(deliveries(outbox)) == len({delivery.address_hash for delivery in deliveries(outbox)}) == 3
+    assert written(outbox, topics.STATUSES)[0]["deliveries"] == 3
+
+
+def test_a_channel_is_matched_by_its_whole_name() -> None:
+    world = World().knows()
+    item = Intake(asked(), msgspec.convert(request(channels="no_sms_please"), Notification), id_of(), b"{}", NOW, NOW)
+    item.entry = unpack(world.tables["preferences"][preference_key()])
+    assert choose(item) == ([], Reason.NO_ADDRESS)
 
 
 @pytest.mark.parametrize("channel", ["sms", "*"])

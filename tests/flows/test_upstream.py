@@ -3,12 +3,13 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from flows.upstream import Upstream, sealed_address
+from flows.upstream import Upstream
 from schemas import topics
 from schemas.errors import Malformed, Misconfigured, Unreachable
 from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES, Notification, OptOut, Preference
 from schemas.sealing import KeyRing
 from schemas.vocabulary import MessageClass, Reason
+from tables.preferences import sealed_address
 
 NOBODY = "127.0.0.1:9"
 RING = KeyRing({1: bytes(32)}, bytes(32))

@@ -1,5 +1,6 @@
 """preferences: what of a preference record is kept, in which form and order."""
 
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from schemas.channels import CHANNELS
 from schemas.keys import category_key, partition_of, user_key
 from schemas.records import Preference
 from schemas.sealing import KeyRing
-from tables.preferences import TABLE, Entry, context, entry_of, pack, record_of, sealed, unpack
+from tables.preferences import TABLE, Entry, context, entry_of, pack, record_of, sealed, sealed_address, unpack
 from tables.table import Source
 
 RING = KeyRing({1: bytes(32)}, bytes(32))
@@ -39,6 +40,42 @@ def test_channels_lie_in_preferred_order_then_in_the_default_order() -> None:
     assert channels(addresses=ALL) == ["push", "sms", "email"]
     assert channels(addresses=ALL, preferred=["email"]) == ["email", "push", "sms"]
     assert channels(addresses=ALL, preferred=["fax", "sms", "email"]) == ["sms", "email", "push"]
+
+
+def test_a_channel_that_is_preferred_twice_counts_by_its_first_place() -> None:
+    assert channels(addresses=ALL, preferred=["email", "sms", "email"]) == ["email", "sms", "push"]
+
+
+TWICE = [
+    ("push", DEVICE, DEVICE),
+    ("sms", PHONE, PHONE),
+    ("email", MAILBOX, "anna@EXAMPLE.org"),
+]
+
+
+@pytest.mark.parametrize(("channel", "one", "other"), TWICE)
+def test_an_address_that_is_named_twice_is_kept_once_in_its_normal_form(channel: str, one: str, other: str) -> None:
+    for pair in ((one, other), (other, one)):
+        (reach,) = entry(addresses=[{"channel": channel, "address": address} for address in pair]).reaches
+        assert RING.open(reach.sealed, context("shop", "anna")) == one.encode()
+        assert reach.hash == RING.address_hash("shop", one)
+
+
+def test_an_address_that_a_producer_sealed_twice_is_kept_once() -> None:
+    once = [sealed_address(RING, "shop", "anna", "push", DEVICE) for _ in range(2)]
+    both = entry(addresses=[msgspec.to_builtins(address) for address in once])
+    assert [reach.hash for reach in both.reaches] == [once[0].hash]
+
+
+def test_an_address_that_is_verified_at_one_place_is_verified() -> None:
+    told = [{"channel": "sms", "address": PHONE, "verified": verified} for verified in (False, True, False)]
+    found = entry(addresses=told)
+    assert ([reach.channel for reach in found.reaches], found.rest) == (["sms"], None)
+
+
+def test_the_same_address_on_two_channels_is_two() -> None:
+    told = [{"channel": channel, "address": PHONE} for channel in ("sms", "push")]
+    assert channels(addresses=told) == ["push", "sms"]
 
 
 def test_what_is_unverified_ill_formed_or_of_no_channel_is_left_out() -> None:
@@ -83,10 +120,11 @@ def test_an_opt_out_is_matched_whatever_its_case(written: str, asked: str) -> No
 TEXT = st.text(st.characters(exclude_characters="/\x1f", exclude_categories=["Cs"]), min_size=1, max_size=4)
 PLACES = st.fixed_dictionaries({"channel": st.sampled_from([*CHANNELS, "fax"]), "verified": st.booleans()})
 SEALED = st.fixed_dictionaries({"sealed": st.just("AAAA"), "hash": TEXT})
+ADDRESSES = st.builds(lambda place, seal: place | seal, PLACES, SEALED)
 CHOICES = st.fixed_dictionaries({"channel": TEXT, "category": TEXT.map(category_key), "out": st.booleans()})
 TOLD = st.fixed_dictionaries(
     {
-        "addresses": st.lists(st.builds(lambda place, seal: place | seal, PLACES, SEALED), max_size=4),
+        "addresses": st.lists(ADDRESSES, max_size=4, unique_by=itemgetter("hash")),
         "preferred": st.lists(TEXT, max_size=2),
         "opt_outs": st.lists(CHOICES, max_size=3),
         "accepted_ms": st.integers(0, 2**63 - 1),
