@@ -1,6 +1,7 @@
 """A record on its way from the client to a stage."""
 
 from collections.abc import Sequence
+from operator import methodcaller
 from typing import Any
 
 import msgspec
@@ -18,8 +19,21 @@ class Fetched(msgspec.Struct, gc=False):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
+_headers = methodcaller("headers")
+"""For a name that is no UTF-8 confluent-kafka 2.16 sets an error and returns a list with a null pointer in it. Python
+checks for that, with a SystemError, only where it does not call the method by its fast path."""
+
+
 def fetched(message: Any, topic: str, partition: int) -> Fetched:
-    """A record of librdkafka's, which types all of it as possibly absent; where it lies is known already."""
+    """A record of librdkafka's, which types all of it as possibly absent; where it lies is known already.
+
+    Kafka has no rule for the bytes of a header's name. Where one is no UTF-8, the record counts as one without headers.
+    A null value counts as an empty one.
+    """
+    try:
+        headers = _headers(message)
+    except (UnicodeDecodeError, SystemError):
+        headers = None
     return Fetched(
         topic,
         partition,
@@ -27,5 +41,5 @@ def fetched(message: Any, topic: str, partition: int) -> Fetched:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        message.headers() or (),
+        [(name, value or b"") for name, value in headers] if headers else (),
     )

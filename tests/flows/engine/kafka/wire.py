@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 
 from flows.engine.kafka.line import Line
 from flows.engine.kafka.produce_request import Answer, ProduceRequest
 from flows.engine.kafka.queued import Emission
 from tests.watching import until
 
+_CRC = 17
+"""Where the checksum of a record batch lies, over all that follows it (Kafka's record batch, magic 2)."""
 Send = Callable[[ProduceRequest], Awaitable[list[Answer]]]
 Trick = Callable[[ProduceRequest, Send], Awaitable[list[Answer]]]
 
@@ -80,3 +85,17 @@ class Told:
     async def wait(self) -> None:
         """Until all emissions are done."""
         await until(lambda: len(self.done) == self._count)
+
+
+async def write_named(brokers: str, place: tuple[str, int], key: bytes, value: bytes, name: bytes) -> None:
+    """Write a record whose one header has these four bytes for a name: clients write names that are text alone."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, len(value) + 1_000)
+    builder.append(0, 1_790_000_000_000, key, value, [("NAME", b"value")])
+    data = bytearray(bytes(builder.build()).replace(b"NAME", name))
+    data[_CRC : _CRC + 4] = calc_crc32c(bytes(data[_CRC + 4 :])).to_bytes(4, "big")
+    client = AIOKafkaClient(bootstrap_servers=brokers, client_id="tests")
+    await client.bootstrap()
+    await client.force_metadata_update()
+    [answer] = await client.send(client.get_random_node(), ProduceRequest([(*place, bytes(data))]))
+    await client.close()
+    assert answer.code == 0
