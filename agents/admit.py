@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from agents.bury import bury
-from agents.intake import ORIGIN, Intake, decide, origin, sealed_params
+from agents.intake import ORIGIN, Intake, decide, keyed_again_from, origin, sealed_params
 from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
@@ -22,6 +22,11 @@ BEST = "best"
 _ONE = {BEST, *CHANNELS}
 _ESCAPE = b"\\u00"
 """JSON writes a control character as an escape: without one in the record, no name can hold the separator."""
+
+LATEST_MS = 253_402_300_799_000
+"""9999-12-31T23:59:59Z: a deadline behind a zone to the west of it would be in a year that no calendar here has."""
+MOST_LEVELS = 64
+"""How deep params may nest: what route reads on a short stack must not overflow a longer one in deliver."""
 
 _CHANNELS = f"`$.channels`: expected {BEST}, or one or several of {', '.join(CHANNELS)}"
 _NEWER = "`$.schema`: this reader knows 1"
@@ -70,7 +75,7 @@ def deadline_ms(notification: Notification, appended_ms: int) -> int:
     """When a notification is of no use any more: as asked, else by its class from its append."""
     asked: datetime | None = notification.deadline
     if asked is not None:
-        return int(asked.timestamp() * 1000)
+        return min(int(asked.timestamp() * 1000), LATEST_MS)
     return appended_ms + CLASSES[notification.message_class].deadline_s * 1000
 
 
@@ -93,6 +98,8 @@ def admit(
                 asked = read(record.value, MAX_VALUE_BYTES if ours else MAX_INPUT_BYTES)
                 if asked.message_class not in own:
                     raise Malformed(Reason.WRONG_LANE, _elsewhere(asked.message_class))
+                if topic == misplaced and keyed_again_from(record) is None:
+                    raise Malformed(Reason.INVALID, f"no single header `{ORIGIN}` names the position it came from")
                 id_ = notification_id(asked.tenant, lane, asked.user_id, asked.idempotency_key)
                 params = _opened(asked, id_, ring) if ours else _given(asked)
             except Malformed as error:
@@ -125,9 +132,21 @@ def _given(asked: Notification) -> bytes:
         named = (f"`$.{name}`" for name in _ENGINES if getattr(asked, name) != _ENGINES[name])
         raise Malformed(Reason.INVALID, f"only the engine writes {', '.join(named)}")
     params = canonical(asked.params)
+    if len(params) > 2 * MOST_LEVELS and _is_deep(params, asked.params):
+        raise Malformed(Reason.INVALID, f"`$.params`: expected at most {MOST_LEVELS} levels")
     if len(params) > MAX_INPUT_BYTES:
         raise Malformed(Reason.TOO_LARGE, f"params of {len(params)} bytes once written out, at most {MAX_INPUT_BYTES}")
     return params
+
+
+def _is_deep(written: bytes, params: object) -> bool:
+    if written.count(b"{") + written.count(b"[") <= MOST_LEVELS:
+        return False
+    level = [params]
+    for _ in range(MOST_LEVELS):
+        held = [each for each in level if isinstance(each, dict | list)]
+        level = [inner for each in held for inner in (each.values() if isinstance(each, dict) else each)]
+    return any(isinstance(each, dict | list) for each in level)
 
 
 def _opened(asked: Notification, id_: str, ring: KeyRing) -> bytes:

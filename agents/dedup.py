@@ -25,7 +25,7 @@ def dedup(
 ) -> Callable[[Sequence[Intake], Tables, Outbox], list[Intake]]:
     """The agent of one lane. Writes the owner of each new key; what route decides is added to it."""
     returns, misplaced = topics.returns(lane).name, topics.misplaced(lane).name
-    window_ms = WINDOW_S * 1000
+    window_ms, notifications = WINDOW_S * 1000, topics.notifications(lane).name
 
     def agent(items: Sequence[Intake], tables: Tables, outbox: Outbox) -> list[Intake]:
         now, entries = clock(), tables["dedup"]
@@ -53,7 +53,7 @@ def dedup(
             elif owner.digest == digest:
                 decide(outbox, lane, item, Step.DUPLICATE, now, Reason.SAME_REQUEST)
             else:
-                bury(outbox, record, Reason.CONFLICT, now, ring, lane)
+                bury(outbox, record, Reason.CONFLICT, now, ring, lane, _asked_before(owner, notifications))
         return passed
 
     return agent
@@ -63,6 +63,10 @@ def _before_keyed_again(record: Input) -> tuple[int, int, int]:
     """Where its producer wrote a misplaced record, which stays the same when a replay keys it again, further on."""
     _, partition, offset = origin(record).rsplit("/", 2)
     return 1, int(partition), int(offset)
+
+
+def _asked_before(owner: Owner, topic: str) -> str:
+    return f"its idempotency key asked for something else at {topic}/{owner.partition}/{owner.offset}"
 
 
 def _ours(owner: Owner, mine: tuple[int, int, int, int, int, bytes]) -> bool:

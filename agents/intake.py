@@ -1,6 +1,8 @@
 """One input record on its way through route: what the agents of the chain pass on, and how it ends."""
 
-from agents.stage import Input, Outbox, position
+import re
+
+from agents.stage import Input, Outbox, header, position
 from schemas import metrics, topics
 from schemas.keys import at, user_key
 from schemas.records import Notification, Status, encode
@@ -12,6 +14,17 @@ _STATUSES = topics.STATUSES.name
 
 ORIGIN = "origin"
 """Header of a record that was keyed again: the position at which its producer wrote it."""
+
+_ORIGINS = {
+    topics.misplaced(lane).name: re.compile(
+        rf"(?:{re.escape(topics.notifications(lane).name)}|{re.escape(topics.returns(lane).name)})"
+        r"/(0|[1-9][0-9]{0,4})/(0|[1-9][0-9]{0,18})".encode()
+    )
+    for lane in Lane
+}
+"""The topics that the engine alone writes records to that it keyed again, and what their origin looks like."""
+_MOST = 2**16 - 1, 2**63 - 1
+"""The greatest partition and offset that an entry of dedup holds."""
 
 
 class Intake:
@@ -58,12 +71,19 @@ def sealed_params(item: Intake, ring: KeyRing) -> bytes:
 
 
 def origin(record: Input) -> str:
-    """The position a decision is about: where the producer wrote the record."""
-    if record.headers:
-        for name, value in record.headers:
-            if name == ORIGIN:
-                return value.decode()
-    return position(record)
+    """The position a decision is about: where the producer wrote the record. Only the engine says another than its own,
+    on a topic of its own: a producer may name any header `origin`."""
+    found = keyed_again_from(record) if record.topic in _ORIGINS else None
+    return found or position(record)
+
+
+def keyed_again_from(record: Input) -> str | None:
+    """The origin of a record that was keyed again: topic/partition/offset; None where its headers name none."""
+    told = header(record, ORIGIN)
+    found = _ORIGINS[record.topic].fullmatch(told) if told is not None else None
+    if found is None or int(found[1]) > _MOST[0] or int(found[2]) > _MOST[1]:
+        return None
+    return found[0].decode()
 
 
 def decide(

@@ -30,7 +30,7 @@ class Input(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +97,9 @@ Stage = Callable[[Sequence[Input], Tables, Outbox], Later | None]
 def position(record: Input) -> str:
     """The name of a record: topic/partition/offset."""
     return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def header(record: Input, name: str) -> bytes | None:
+    """The value of the only header of this name; None where there is none, several, or one of null."""
+    found = [value for found, value in record.headers if found == name]
+    return found[0] if len(found) == 1 else None

@@ -16,6 +16,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=256, extra_json_schema={"pat
 """Part of a key. Readers refuse U+001F, which stands between parts, themselves: a pattern costs 2 us a record."""
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A whole number that fits every entry and row."""
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+"""A whole number that stays one when it is counted on."""
 Sealed = bytes
 
 
@@ -29,8 +31,9 @@ class Notification(Record, kw_only=True, gc=False):
     """What a producer asks for: one message to one user. The Kafka key is `user_id`.
 
     `channels` is one channel, a list of them, or `best`. `deadline` is absolute; without it the class decides.
-    `produced_at` is the producer's clock and takes no part in dedup. `sealed_params` is what the engine writes in
-    place of `params` when a notification goes round again; `due_ms` and `tries` belong to such a round.
+    `params` nest 64 levels at most. `produced_at` is the producer's clock and takes no part in dedup. `sealed_params`
+    is what the engine writes in place of `params` when a notification goes round again; `due_ms` and `tries` belong to
+    such a round.
     """
 
     tenant: Name
@@ -46,10 +49,10 @@ class Notification(Record, kw_only=True, gc=False):
     collapse_key: Annotated[str, Meta(max_length=64)] | None = None
     produced_at: datetime | None = None
     sealed_params: Sealed | None = None
-    due_ms: int | None = None
-    tries: int = 0
-    accepted_ms: int | None = None
-    round: int = 1
+    due_ms: Whole | None = None
+    tries: Count = 0
+    accepted_ms: Whole | None = None
+    round: Count = 1
 
 
 class Address(Struct, kw_only=True, omit_defaults=True, gc=False):

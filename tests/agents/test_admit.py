@@ -1,12 +1,13 @@
 """admit: every way in which an input record can be poison, misplaced or late, and what becomes of each."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
-from agents.admit import admit
+from agents.admit import MOST_LEVELS, admit
 from agents.stage import Outbox
 from schemas import metrics, topics
 from schemas.keys import partition_of
@@ -211,6 +212,25 @@ def test_a_deadline_that_has_come_expires_and_one_ahead_is_kept_to_the_milliseco
     assert steps(World().knows().route(asked(deadline=came))) == [("expired", "past_deadline")]
     (sent,) = deliveries(World().knows().route(asked(deadline=ahead)))
     assert sent.deadline_ms == NOW + 1
+
+
+def test_a_deadline_beyond_the_last_year_of_the_calendar_is_its_end_and_one_before_the_first_has_come() -> None:
+    (sent,) = deliveries(World().knows().route(asked(deadline="9999-12-31T23:59:59-23:59")))
+    assert datetime.fromtimestamp(sent.deadline_ms / 1000, UTC).year == 9999
+    assert steps(World().knows().route(asked(deadline="0001-01-01T00:00:00+23:59"))) == [("expired", "past_deadline")]
+
+
+def test_params_nest_as_deep_as_every_stage_can_read() -> None:
+    def of_levels(levels: int) -> Record:
+        return asked(params={"a": json.loads(nested(levels - 1))})
+
+    assert steps(World().knows().route(of_levels(MOST_LEVELS))) == [("routed", "")]
+    wide = asked(params={"a": [[] for _ in range(1000)]})
+    assert steps(World().knows().route(wide)) == [("routed", "")], "a great many are no deep ones"
+    outbox = World().knows().route(of_levels(MOST_LEVELS + 1))
+    assert [letter["detail"] for letter in written(outbox, topics.DEAD_LETTERS)] == [
+        "`$.params`: expected at most 64 levels"
+    ]
 
 
 def test_each_lane_takes_its_own_classes_and_only_those() -> None:

@@ -17,8 +17,8 @@ KAFKA_LIMIT = 1_000_000
 """A little below what a broker takes by default: message.max.bytes is 1,048,588."""
 
 
-def record(value: bytes | None, key: bytes | None = b"anna") -> Record:
-    return Record("notifications.high", 3, 7, NOW - 5, key, value, [("origin", b"notifications.high/1/1")])
+def record(value: bytes | None, key: bytes | None = b"anna", topic: str = "notifications.high") -> Record:
+    return Record(topic, 3, 7, NOW - 5, key, value, [("origin", b"notifications.high/1/1")])
 
 
 def letter(found: Record, reason: Reason) -> DeadLetter:
@@ -73,7 +73,7 @@ def test_a_detail_of_any_kind_can_be_written_and_is_bounded() -> None:
 
 def test_burying_decides_and_counts_under_the_position_of_its_producer() -> None:
     outbox = Outbox()
-    bury(outbox, record(b"{"), Reason.UNREADABLE, NOW, RING, Lane.HIGH, "DecodeError")
+    bury(outbox, record(b"{", topic="misplaced.high"), Reason.UNREADABLE, NOW, RING, Lane.HIGH, "DecodeError")
     (dead,) = written(outbox, topics.DEAD_LETTERS)
     (status,) = written(outbox, topics.STATUSES)
     assert dead["position"] == status["position"] == "notifications.high/1/1"

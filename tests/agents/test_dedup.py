@@ -44,7 +44,9 @@ def test_another_offset_with_another_request_is_a_conflict_and_dead() -> None:
     for changed in ({"params": {"number": "4712"}}, {"template_id": "other"}, {"channels": "email"}, {"category": "x"}):
         outbox = world.route(asked(6, **changed))
         assert steps(outbox) == [("dead", "conflict")]
-        assert [letter["cause"] for letter in written(outbox, topics.DEAD_LETTERS)] == ["conflict"]
+        (letter,) = written(outbox, topics.DEAD_LETTERS)
+        before = f"its idempotency key asked for something else at notifications.high/{HOME}/5"
+        assert (letter["cause"], letter["detail"]) == ("conflict", before)
     assert owner(world)[1] == 5
 
 

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from agents.retry import Moment, let_go, retry
+from agents.retry import Moment, destinations, let_go, retry
 from agents.stage import Later, Outbox
+from flows.retry import flow
 from schemas import topics
 from schemas.vocabulary import Lane
 from tests.agents.world import NOW, RING, Clock, Record, written
@@ -63,12 +64,33 @@ def test_one_that_is_overdue_goes_at_once() -> None:
     assert run(NOW + 60_000, waiting_in("4s", NOW + 7000))[1].records == [(OUT, b"id", b"{}", -1, None)]
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [[], [("to", b"x")], [("due", b"1")], [("to", b"x"), ("due", b"soon")], [("to", b"\xff"), ("due", b"1")]],
-)
-def test_a_record_without_a_way_out_is_buried_with_its_body(headers: list[tuple[str, bytes]]) -> None:
-    record = Record("retries.high.1s", 3, 9, NOW, b"id", b"body", headers)
+TO, DUE = ("to", OUT.encode()), ("due", str(NOW).encode())
+NO_WAY: dict[str, list[tuple[str, bytes | None]]] = {
+    "no header": [],
+    "no due": [TO],
+    "no to": [DUE],
+    "a null to": [("to", None), DUE],
+    "a null due": [TO, ("due", None)],
+    "a to that is no UTF-8": [("to", b"\xff"), DUE],
+    "a topic of nobody": [("to", b"x"), DUE],
+    "a topic of the other lane": [("to", b"sms_notifications.low"), DUE],
+    "a topic that nothing is released to": [("to", b"notifications.high"), DUE],
+    "a waiting room": [("to", b"retries.high.1s"), DUE],
+    "two ways": [TO, TO, DUE],
+    "two times": [TO, DUE, DUE],
+    "a due that is no number": [TO, ("due", b"soon")],
+    "a due in spaces": [TO, ("due", b" 1 ")],
+    "a due that int() takes": [TO, ("due", b"1_800_000_000_000")],
+    "a due in digits of another script": [TO, ("due", "\u0661".encode())],
+    "a negative due": [TO, ("due", b"-1")],
+    "a due of any length": [TO, ("due", b"9" * 100_000)],
+    "an empty due": [TO, ("due", b"")],
+}
+
+
+@pytest.mark.parametrize("kind", NO_WAY)
+def test_a_record_without_a_way_out_is_buried_with_its_body(kind: str) -> None:
+    record = Record("retries.high.1s", 3, 9, NOW, b"id", b"body", NO_WAY[kind])
     later, outbox = run(NOW + 1000, record, waiting_in("1s", NOW))
     assert later is None
     (letter,) = written(outbox, topics.DEAD_LETTERS)
@@ -80,3 +102,15 @@ def test_a_record_without_a_way_out_is_buried_with_its_body(headers: list[tuple[
 def test_the_rooms_of_a_lane_are_read_by_that_lane_only() -> None:
     with pytest.raises(KeyError):
         retry(Lane.LOW, RING, Clock(NOW + 60_000))([waiting_in("1s", NOW)], {}, Outbox())
+
+
+@pytest.mark.parametrize("to", destinations(Lane.HIGH))
+def test_a_record_goes_on_to_each_topic_that_is_a_destination_of_its_lane(to: str) -> None:
+    assert run(NOW + 1000, waiting_in("1s", NOW, to=to))[1].records == [(to, b"id", b"{}", -1, None)]
+
+
+def test_the_destinations_of_a_lane_are_those_that_its_flow_writes_to() -> None:
+    for lane in Lane:
+        writes = {topic.name for topic in flow(lane, RING).writes}
+        rooms = {topics.retries(lane, tier).name for tier in topics.RETRY_TIERS_S}
+        assert set(destinations(lane)) == writes - rooms - {topics.DEAD_LETTERS.name}

@@ -100,7 +100,7 @@ def asked(
     *,
     topic: Topic | None = None,
     at: int = NOW,
-    headers: Sequence[tuple[str, bytes]] = (),
+    headers: Sequence[tuple[str, bytes | None]] = (),
     **changes: Any,
 ) -> Record:
     """A valid notification in its user's partition; sealed where only the engine writes."""

@@ -1,18 +1,22 @@
 """From `carillon prefer` and `send` through a running worker to `carillon trace` and `dlq`."""
 
 import json
+import subprocess
 import uuid
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from click.testing import Result
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 
-from flows.reading import Reader
+from flows.reading import Reader, position
 from flows.upstream import Upstream
 from schemas import topics
 from schemas.keys import partition_of, user_key
+from schemas.topics import Topic
 from schemas.vocabulary import Lane
+from tests.watching import eventually
 
 Carillon = Callable[..., Result]
 Until = Callable[..., str]
@@ -165,6 +169,66 @@ def test_a_broken_record_is_found_by_its_position_and_opened_as_it_was(
     assert user in shown
     assert CODE not in listed + shown
     assert broken.decode() in carillon("dlq", "show", position, "--open", env=prepared).output
+
+
+HEADERS: list[list[tuple[str, bytes | None]]] = [
+    [("origin", None)],
+    [("origin", b"\xff\xfe")],
+    [("origin", b"checkout-service")],
+    [("origin", b"notifications.high/65536/0"), ("to", None), ("due", b"9" * 100)],
+]
+
+
+def test_whatever_headers_a_record_has_it_gets_one_decision_and_the_worker_lives(
+    carillon: Carillon, until: Until, prepared: dict[str, str], user: str, worker: subprocess.Popen[bytes]
+) -> None:
+    producer, places, count = Producer({"bootstrap.servers": prepared["CARILLON_KAFKA"]}), [], 8
+    home = partition_of(user.encode(), count)
+    sound = {"tenant": "acme", "user_id": user, "class": "otp", "category": "login", "template_id": "otp"}
+
+    def write(topic: Topic, partition: int, value: object, headers: list[tuple[str, bytes | None]]) -> None:
+        producer.produce(
+            topic.name,
+            json.dumps(value).encode(),
+            user.encode(),
+            partition,
+            headers=headers,
+            on_delivery=lambda _, message: places.append(position(message)),
+        )
+
+    for number, headers in enumerate(HEADERS):
+        asked = {**sound, "channels": "best", "params": {"code": CODE}, "idempotency_key": f"headers-{number}"}
+        write(topics.notifications(Lane.HIGH), home, asked, headers)
+        write(topics.notifications(Lane.HIGH), home, {**asked, "class": "OTP"}, headers)
+        write(topics.notifications(Lane.HIGH), (home + 1) % count, {**asked, "idempotency_key": f"m-{number}"}, headers)
+        write(topics.misplaced(Lane.HIGH), home, asked, headers)
+        write(topics.retries(Lane.HIGH, "1s"), home, asked, headers)
+    producer.flush()
+    send(carillon, prepared, user, "--key", "after")
+    inputs = {place for place in places if not place.startswith("retries.")}
+    (last,) = [place for place in places if place.startswith("retries.")][-1:]
+    until(last, "dlq", "ls", "--limit", "1000", env=prepared)
+    decided = eventually_decided(prepared, inputs)
+    assert {place: steps for place, steps in decided.items() if len(steps) != 1} == {}
+    assert Counter(step == "dead" for [step] in decided.values()) == {True: 8, False: 8}
+    assert worker.poll() is None
+
+
+def eventually_decided(prepared: dict[str, str], places: set[str]) -> dict[str, list[str]]:
+    """The decisions about the records at these places, once each has one."""
+    reader, found = Reader(prepared["CARILLON_KAFKA"]), {}
+
+    def told() -> bool:
+        found.clear()
+        for message in reader.read(reader.partitions(topics.STATUSES.name)):
+            status = json.loads(message.value())
+            if status["position"] in places and "channel" not in status:
+                found.setdefault(status["position"], []).append(status["step"])
+        return found.keys() == places
+
+    assert eventually(told, 20.0), places - found.keys()
+    reader.close()
+    return found
 
 
 def test_a_letter_that_is_not_there_is_an_error_that_names_the_list(
