@@ -190,6 +190,12 @@ MAX_VALUE_BYTES = 900_000
 """Largest value we produce, but for the dead letter of such a delivery, which is in base64 in it and takes a third more
 than its 700 kB; a broker's default limit for a batch is 1 MiB."""
 
+MAX_BATCH_BYTES = 1_048_588
+"""What a broker takes as one batch, on every topic of ours (max.message.bytes; it is Kafka's default)."""
+
+MAX_RECORD_BYTES = 1_000_000
+"""Largest key, value and headers of one record that is produced: alone in a batch it fits, however it compresses."""
+
 MAX_INPUT_BYTES = 512 * 1024
 """Largest notification taken: sealed and in base64 it must still fit a record of ours."""
 

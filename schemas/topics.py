@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.channels import CHANNELS
-from schemas.records import DeadLetter, Delivery, Notification, Preference, Record, Status, Suppression
+from schemas.records import MAX_BATCH_BYTES, DeadLetter, Delivery, Notification, Preference, Record, Status, Suppression
 from schemas.vocabulary import Lane
 
 HOUR_S = 3600
@@ -24,7 +24,9 @@ class Topic:
     """One topic as it must be in the cluster.
 
     `key` names the fields of the record that are the Kafka key. Topics with `append_time` carry the broker's clock
-    (LogAppendTime): the windows of dedup, deadlines and retry tiers count from it. `compacted_s` is the least and the
+    (LogAppendTime): the windows of dedup, deadlines and retry tiers count from it. All of the catalogue do: by a clock
+    of ours that is wrong a broker would delete young records, or refuse those that are more than an hour ahead
+    (message.timestamp.after.max.ms). `compacted_s` is the least and the
     greatest age at which a record that another of its key follows is compacted away. Where it `lingers`, nothing waits
     for its records but the commit: the engine sends them later, many at a time.
     """
@@ -46,6 +48,7 @@ class Topic:
             "retention.ms": "-1" if self.retention_s is None else str(self.retention_s * 1000),
             "message.timestamp.type": "LogAppendTime" if self.append_time else "CreateTime",
             "compression.type": "producer",
+            "max.message.bytes": str(MAX_BATCH_BYTES),
         }
         if self.segment_s:
             wanted["segment.ms"] = str(self.segment_s * 1000)
@@ -85,7 +88,7 @@ def retries(lane: Lane, tier: str) -> Topic:
     return Topic(f"retries.{lane}.{tier}", "as at its destination", None, append_time=True)
 
 
-STATUSES = Topic("statuses", "notification_id", Status, lingers=True)
+STATUSES = Topic("statuses", "notification_id", Status, append_time=True, lingers=True)
 PREFERENCES = Topic(
     "preferences",
     "tenant, user_id",
@@ -97,13 +100,16 @@ PREFERENCES = Topic(
 )
 """What a producer wrote stays for a day at least: until the engine has written it again, under a key that no other
 tenant's user has. What it wrote in plain text is gone after a week or so."""
-SUPPRESSIONS = Topic("suppressions", "key", Suppression, retention_s=None, cleanup=Cleanup.COMPACT)
-DEAD_LETTERS = Topic("notification_dlq", "notification_id or position", DeadLetter, retention_s=30 * DAY_S)
+SUPPRESSIONS = Topic("suppressions", "key", Suppression, retention_s=None, cleanup=Cleanup.COMPACT, append_time=True)
+DEAD_LETTERS = Topic(
+    "notification_dlq", "notification_id or position", DeadLetter, retention_s=30 * DAY_S, append_time=True
+)
 
 
 def changelog(flow: str, table: str, retention_s: int) -> Topic:
     """A table's changelog. Entries that expire are deleted by age, in segments of an hour, not compacted."""
-    return Topic(f"carillon-{flow}-{table}-changelog", "table key", None, retention_s=retention_s, segment_s=HOUR_S)
+    name = f"carillon-{flow}-{table}-changelog"
+    return Topic(name, "table key", None, retention_s=retention_s, append_time=True, segment_s=HOUR_S)
 
 
 def catalogue() -> list[Topic]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
+from schemas.records import MAX_RECORD_BYTES
 from schemas.topics import RETRY_TIERS_S, Cleanup, Topic
 from schemas.vocabulary import Lane
 from tables import attempts, dedup
@@ -76,11 +77,12 @@ def test_each_lane_has_its_own_input_returns_channels_and_rooms() -> None:
     }
 
 
-def test_windows_deadlines_and_rooms_count_by_the_broker_s_clock() -> None:
-    counted = [topics.notifications, topics.misplaced, topics.returns]
-    assert all(make(lane).append_time for make in counted for lane in Lane)
-    assert all(topics.retries(lane, tier).append_time for lane in Lane for tier in RETRY_TIERS_S)
-    assert topics.notifications(Lane.HIGH).settings()["message.timestamp.type"] == "LogAppendTime"
+def test_every_topic_carries_the_broker_s_clock_and_takes_what_the_engine_may_write() -> None:
+    for topic in [*CATALOGUE, topics.changelog("route.high", "dedup", 3600)]:
+        found = topic.settings()
+        assert found["message.timestamp.type"] == "LogAppendTime", topic.name
+        most_that_lz4_adds = MAX_RECORD_BYTES // 255 + 1_000
+        assert int(found["max.message.bytes"]) > MAX_RECORD_BYTES + most_that_lz4_adds
 
 
 def test_preferences_are_accepted_by_the_broker_s_clock_and_plain_ones_go_soon_but_not_before_they_are_read() -> None:
@@ -114,7 +116,8 @@ def test_a_changelog_is_kept_by_age_in_segments_of_an_hour() -> None:
         assert log.settings() == {
             "cleanup.policy": "delete",
             "retention.ms": str(26 * 3_600_000),
-            "message.timestamp.type": "CreateTime",
+            "message.timestamp.type": "LogAppendTime",
             "compression.type": "producer",
+            "max.message.bytes": "1048588",
             "segment.ms": "3600000",
         }

@@ -1,6 +1,6 @@
 """A process's disk and what it tells: the store's twin, which outlives a kill, and meters that nobody reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from agents.stage import Outbox
@@ -32,9 +32,6 @@ class DiskStore:
                 self._entries[key] = entry
         self._offsets.update(offsets or {})
         self._life.point()
-
-    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], partition: int, offset: int) -> None:
-        self.write({key: entry for key, entry, _ in entries}, {partition: offset})
 
     def offset(self, partition: int) -> int | None:
         return self._offsets.get(partition)

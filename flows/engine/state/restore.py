@@ -4,11 +4,13 @@ Runs in a thread, outside any consumer group. A position below the log's start b
 took has expired, what compaction took stands later in the log.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from flows.engine.kafka.consumers import ungrouped
@@ -21,6 +23,7 @@ from tables.table import Fold, Source
 
 _FETCH = 2_000
 _SILENCE_S = 60.0
+_logger = logging.getLogger("carillon.engine")
 
 
 @dataclass(slots=True)
@@ -116,18 +119,30 @@ def _apply(
             continue
         log.at = (group[-1].offset() or 0) + 1
         if log.fold is None:
-            entries = [
-                (key, entry, message.timestamp()[1])
-                for message in group
-                for key, entry in unpack(message.value() or b"").items()
-            ]
-            log.store.load(entries, log.partition, log.at)
-            restored(log.topic, len(entries))
+            entries: dict[bytes, bytes | None] = {}
+            count = 0
+            for message in group:
+                said = _entries(message)
+                count += len(said)
+                entries.update(said)
+            log.store.write(entries, {log.partition: log.at})
+            restored(log.topic, count)
         else:
             changes, told = fold_over(log.fold, group, log.partitions, log.store, ring, log.partition)
             log.store.write(changes, {log.partition: log.at})
             restored(log.topic, len(told))
     _skip_to_ends(ends, pending)
+
+
+def _entries(message: Message) -> dict[bytes, bytes | None]:
+    """What a changelog record says. One that cannot be read is nobody's of ours, whose checksums are right: it says
+    nothing, and ends no process."""
+    try:
+        return unpack(message.value() or b"")
+    except msgspec.MsgspecError:
+        place = f"{message.topic()}/{message.partition()}/{message.offset()}"
+        _logger.warning("changelog_record_unreadable", extra={"position": place})
+        return {}
 
 
 def fold_over(

@@ -1,7 +1,13 @@
 """RocksDB under a table: bytes in, bytes out, and for each partition the changelog offset that its entries stand for.
 
-Entries that expire live in buckets by time: a bucket spans `keep_s`, the current and the previous one are read, an
-older one is closed and its folder deleted. So local growth is bounded without a sweep and without tombstones.
+Entries that expire live in segments, which follow one another as the log does: what is written, and what is restored
+in the order of the log, goes into the newest, and what a newer one says of a key counts. A new one is begun when the
+newest is `keep_s` old; the one before it stays, and what is older is deleted with its folder: all of that was written
+`keep_s` ago at least. So local growth is bounded without a sweep and without tombstones.
+
+The age of a segment is counted by the monotonic clock while its store is open, and kept beside its entries. The wall
+clock has no part in it: one that jumps deletes nothing. Time in which no process runs is not counted, so an entry may
+stay for longer than it must, never for less.
 
 A store that cannot be read any more begins anew: all of it stands in the log that it is restored from.
 """
@@ -9,7 +15,7 @@ A store that cannot be read any more begins anew: all of it stands in the log th
 import logging
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +27,10 @@ from schemas.keys import at
 log = logging.getLogger("carillon.engine")
 _OFFSET = b"\xff\xff"
 """How the keys of offsets begin: no partition has that number."""
+_AGE = b"\xff\xfe"
+"""The key of a segment's age, in whole seconds: no partition has that number either."""
+_AGE_KEPT_S = 60
+"""An age is written so often; a kill makes a segment younger by no more."""
 _NONE: Mapping[int, int] = {}
 _MIB = 1024 * 1024
 _CACHE = Cache(64 * _MIB)
@@ -54,25 +64,25 @@ def _unreadable(error: Exception) -> bool:
     return str(error).startswith(("Corruption", "IO error: No such file"))
 
 
-def _multi_get(bucket: Rdict, keys: list[bytes]) -> list[bytes | None]:
-    found: list[bytes | None] = bucket[keys]  # type: ignore[index, assignment]
+def _multi_get(segment: Rdict, keys: list[bytes]) -> list[bytes | None]:
+    found: list[bytes | None] = segment[keys]  # type: ignore[index, assignment]
     return found
 
 
 class Store:
-    """A table on disk. `keep_s` None keeps entries for ever, in one bucket."""
+    """A table on disk. `keep_s` None keeps entries for ever, in one segment. Times are monotonic seconds."""
 
     def __init__(self, folder: Path, keep_s: int | None, now_s: float) -> None:
         self._folder = folder
         self._keep_s = keep_s
         self._turning = threading.Lock()
-        self._buckets: dict[int, Rdict] = {}
+        self._segments: dict[int, Rdict] = {}
         """The newest first: what it says of a key is what counts."""
         self._expired: dict[int, Rdict] = {}
         """Out of the way, but a read may still be under way: closed at the next turn."""
         self._offsets: dict[int, int] = {}
         """By partition: the next changelog offset it has not seen."""
-        self._current = self._number(now_s)
+        self._newest = self._age_kept_s = 0
         try:
             self._open_all()
         except Exception as error:  # rocksdict has no narrower type for what RocksDB says
@@ -82,49 +92,57 @@ class Store:
             self.close()
             shutil.rmtree(folder)
             self._open_all()
+        self._begun_s = now_s - self._age_kept_s
+        """When the newest segment was begun, had its store been open ever since."""
         self._drop_old()
-
-    def _number(self, at_s: float) -> int:
-        return int(at_s // self._keep_s) if self._keep_s else 0
 
     def _open_all(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        found = {int(path.name) for path in self._folder.iterdir() if path.name.isdigit()}
-        # One that is begun already, by a clock that was ahead, goes on: what is written behind it would not be seen.
-        self._current = max(found | {self._current})
-        for number in sorted(found | {self._current}):
+        found = sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit()) or [0]
+        for number in found:
             self._open(number)
+        self._newest = found[-1]
+        self._age_kept_s = int.from_bytes(_multi_get(self._segments[self._newest], [_AGE])[0] or b"", "big")
         self._offsets = {}
-        for bucket in reversed(self._buckets.values()):
-            for key, offset in cast(Iterator[tuple[bytes, bytes]], bucket.items(from_key=_OFFSET)):
+        for segment in reversed(self._segments.values()):
+            for key, offset in cast(Iterator[tuple[bytes, bytes]], segment.items(from_key=_OFFSET)):
                 self._offsets[int.from_bytes(key[len(_OFFSET) :], "big")] = int.from_bytes(offset, "big")
 
     def _open(self, number: int) -> None:
-        opened = {**self._buckets, number: Rdict(str(self._folder / str(number)), _options())}
-        self._buckets = dict(sorted(opened.items(), reverse=True))
+        opened = {**self._segments, number: Rdict(str(self._folder / str(number)), _options())}
+        self._segments = dict(sorted(opened.items(), reverse=True))
 
     def _drop_old(self) -> None:
-        for number, bucket in self._expired.items():
-            bucket.close()
+        for number, segment in self._expired.items():
+            segment.close()
             shutil.rmtree(self._folder / str(number))
-        oldest = self._current - 1
-        self._expired = {number: bucket for number, bucket in self._buckets.items() if number < oldest}
-        self._buckets = {number: bucket for number, bucket in self._buckets.items() if number >= oldest}
+        kept = list(self._segments)[:2]
+        self._expired = {number: segment for number, segment in self._segments.items() if number not in kept}
+        self._segments = {number: self._segments[number] for number in kept}
 
     def turn(self, now_s: float) -> None:
-        """Begin the bucket of `now_s` if it is time, carrying the offsets over, and drop what has expired.
+        """Begin a segment if the newest is old enough, carrying the offsets over, and drop what has expired.
 
         Blocks for some 10 ms: call it off the loop, which may read and write meanwhile.
         """
-        number = self._number(now_s)
         with self._turning:
-            if self._buckets and number > self._current:
+            if not self._segments or self._keep_s is None:
+                return
+            if now_s - self._begun_s >= self._keep_s:
+                number = self._newest + 1
                 self._open(number)
                 self._write(number, {}, dict(self._offsets))
-                self._current = number
+                self._newest, self._begun_s, self._age_kept_s = number, now_s, 0
                 self._drop_old()
             elif self._expired:
                 self._drop_old()
+            self._keep_age(now_s)
+
+    def _keep_age(self, now_s: float) -> None:
+        age_s = int(now_s - self._begun_s)
+        if age_s >= self._age_kept_s + _AGE_KEPT_S:
+            self._segments[self._newest].put(_AGE, age_s.to_bytes(8, "big"))
+            self._age_kept_s = age_s
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The entries under `keys`, in their order."""
@@ -137,18 +155,19 @@ class Store:
             die(f"{self._folder} cannot be read and was removed: it begins anew")
 
     def _get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        newest, *older = self._buckets.values()
+        newest, *older = self._segments.values()
         found = _multi_get(newest, keys)
-        for bucket in older:
+        for segment in older:
             missing = [index for index, entry in enumerate(found) if entry is None]
             if missing:
-                for index, entry in zip(missing, _multi_get(bucket, [keys[index] for index in missing]), strict=True):
+                entries = _multi_get(segment, [keys[index] for index in missing])
+                for index, entry in zip(missing, entries, strict=True):
                     found[index] = entry
         return found
 
     def write(self, entries: Mapping[bytes, bytes | None], offsets: Mapping[int, int] = _NONE) -> None:
         """Write `entries` (None deletes) and the next changelog offsets of partitions, as one."""
-        self._write(self._current, entries, offsets)
+        self._write(self._newest, entries, offsets)
         self._offsets.update(offsets)
 
     def _write(self, number: int, entries: Mapping[bytes, bytes | None], offsets: Mapping[int, int] = _NONE) -> None:
@@ -156,28 +175,19 @@ class Store:
         put = batch.put
         for key, entry in entries.items():
             if entry is None:
-                batch.delete(key)
+                self._delete(key, number, batch)
             else:
                 put(key, entry)
         for partition, offset in offsets.items():
             put(_OFFSET + at(partition, b""), offset.to_bytes(8, "big"))
-        self._buckets[number].write(batch)
+        self._segments[number].write(batch)
 
-    def load(self, entries: Iterable[tuple[bytes, bytes | None, int]], partition: int, offset: int) -> None:
-        """Restore (key, entry, epoch ms) records of a partition that end before `offset`, each into the bucket of its
-        time."""
-        groups: dict[int, dict[bytes, bytes | None]] = {}
-        for key, entry, at_ms in entries:
-            number = self._current
-            if self._keep_s and at_ms > 0:
-                number = min(self._current, self._number(at_ms / 1000))
-            groups.setdefault(number, {})[key] = entry
-        for number, group in groups.items():
-            if number >= self._current - 1:
-                if number not in self._buckets:
-                    self._open(number)
-                self._write(number, group)
-        self.write({}, {partition: offset})
+    def _delete(self, key: bytes, number: int, batch: WriteBatch) -> None:
+        """Delete an entry in all segments: in an older one it would be found again."""
+        for older, segment in self._segments.items():
+            if older != number:
+                segment.delete(key)
+        batch.delete(key)
 
     def offset(self, partition: int) -> int | None:
         """The next offset of a partition's changelog that this store has not seen, or None."""
@@ -186,12 +196,12 @@ class Store:
     def entries(self) -> int:
         """About how many entries there are."""
         return sum(
-            int(bucket.property_int_value("rocksdb.estimate-num-keys") or 0) for bucket in self._buckets.values()
+            int(segment.property_int_value("rocksdb.estimate-num-keys") or 0) for segment in self._segments.values()
         )
 
     def close(self) -> None:
         """Flush and close."""
         with self._turning:
-            for bucket in (*self._buckets.values(), *self._expired.values()):
-                bucket.close()
-            self._buckets, self._expired = {}, {}
+            for segment in (*self._segments.values(), *self._expired.values()):
+                segment.close()
+            self._segments, self._expired = {}, {}

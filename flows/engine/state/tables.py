@@ -69,7 +69,7 @@ class FlowTables:
         self._stands = {place: offset for place, offset in self._stands.items() if place[1] in self._held}
         for table in self.specs.values():
             if table.name not in self._stores:
-                self._stores[table.name] = Store(self._folder / table.name, table.keep_s, time.time())
+                self._stores[table.name] = Store(self._folder / table.name, table.keep_s, time.monotonic())
 
     def store(self, table: str) -> Store:
         """The open store of a table."""
@@ -136,9 +136,9 @@ class FlowTables:
                 store.write({}, offsets)
 
     def turn(self) -> None:
-        """Begin the buckets whose time has come. Blocks: call it off the loop."""
+        """Begin the segments whose time has come. Blocks: call it off the loop."""
         for store in list(self._stores.values()):
-            store.turn(time.time())
+            store.turn(time.monotonic())
 
     def entries(self) -> dict[str, int]:
         """About how many entries each table holds here, those of partitions that were held once among them."""

@@ -29,7 +29,7 @@ class Logged:
     def __init__(self, brokers: str, folder: Path, keep_s: int | None = None) -> None:
         self.brokers, self.name = brokers, f"log-{uuid.uuid4().hex[:8]}"
         Cluster(brokers, 1, 1).apply([Topic(self.name, "key", None)])
-        self.store = Store(folder / self.name, keep_s, time.time())
+        self.store = Store(folder / self.name, keep_s, 0.0)
         self._producer = Producer({"bootstrap.servers": brokers})
         self.left: list[int] = []
         self.counted: list[int] = []
@@ -143,13 +143,24 @@ def test_a_fold_is_told_the_entry_that_stands_in_the_store_or_since_this_batch(l
     assert logged.store.get_many([at(0, b"folded a"), at(0, b"folded b"), at(0, b"folded c")]) == [b"012", b"0", b"34"]
 
 
-def test_entries_go_where_the_time_of_their_record_says(kafka: str, tmp_path: Path) -> None:
+def test_the_last_entry_of_a_key_stays_whatever_the_clocks_of_its_writers_said(kafka: str, tmp_path: Path) -> None:
     logged = Logged(kafka, tmp_path, keep_s=3600)
     now = time.time()
-    logged.batch({b"expired": b"1"}, now - 3 * 3600)
-    logged.batch({b"current": b"1"}, now)
+    logged.batch({b"k": b"by a clock ahead", b"old": b"1"}, now + 600)
+    logged.batch({b"k": b"later, by one that is right", b"ahead": b"1"}, now)
+    logged.batch({b"k": b"last, by one behind", b"behind": b"1"}, now - 30 * 24 * 3600)
     logged.restore()
-    assert logged.store.get_many([b"expired", b"current"]) == [None, b"1"]
+    assert logged.store.get_many([b"k", b"old", b"ahead", b"behind"]) == [b"last, by one behind", b"1", b"1", b"1"]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\xff", b"no changelog record", b"\x81\x01\x02"])
+def test_a_record_that_is_none_of_ours_says_nothing(logged: Logged, value: bytes | None) -> None:
+    logged.batch({b"a": b"1"})
+    logged.record(b"key", value)
+    logged.batch({b"b": b"1"})
+    logged.restore()
+    assert logged.store.get_many([b"a", b"b"]) == [b"1", b"1"]
+    assert (logged.store.offset(0), logged.counted) == (3, [2])
 
 
 def test_a_restore_ends_when_it_is_cancelled(logged: Logged) -> None:

@@ -157,7 +157,25 @@ def test_entries_and_offsets_are_there_when_tables_are_opened_again(tables: Flow
     tables.restored(LOG, 3, 11)
     tables.logged(LOG, 3, 12)
     tables.close()
-    assert Store(tmp_path / "flow" / "own", OWN.keep_s, time.time()).offset(3) == 12
+    assert Store(tmp_path / "flow" / "own", OWN.keep_s, 0.0).offset(3) == 12
+
+
+@pytest.mark.parametrize("days", [30, -30])
+def test_a_clock_that_jumps_deletes_nothing(
+    tables: FlowTables, tmp_path: Path, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables.store("own").write({at(3, b"k"): b"young"}, {3: 12})
+    wrong = time.time() + days * 24 * 3600
+    monkeypatch.setattr(time, "time", lambda: wrong)
+    for _ in range(3):
+        tables.turn()
+    assert tables.store("own").get_many([at(3, b"k")]) == [b"young"]
+    tables.close()
+    again = FlowTables(tmp_path, "flow", [OWN, SOURCE, EVERYWHERE], {})
+    again.hold({3})
+    again.turn()
+    assert (again.store("own").get_many([at(3, b"k")]), again.store("own").offset(3)) == ([b"young"], 12)
+    again.close()
 
 
 def test_entries_are_counted_by_table(tables: FlowTables) -> None:
