@@ -15,11 +15,10 @@ from schemas.invalid import detail_of
 from schemas.keys import SEPARATOR, murmur2, notification_id
 from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES, Notification, Record, canonical, encode
 from schemas.sealing import KeyRing
-from schemas.vocabulary import CLASSES, Lane, MessageClass, Reason, Step
+from schemas.vocabulary import BEST, CLASSES, Lane, MessageClass, Reason, Step
 from tables.dedup import WINDOW_S
 
-BEST = "best"
-_ONE = {BEST, *CHANNELS}
+_ONE, _SEVERAL = {BEST, *CHANNELS}, frozenset(CHANNELS)
 _ESCAPE = b"\\u00"
 """JSON writes a control character as an escape: without one in the record, no name can hold the separator."""
 
@@ -59,7 +58,7 @@ def read(value: bytes | None, limit: int = MAX_INPUT_BYTES) -> Notification:
     channels = notification.channels
     if not channels:
         raise Malformed(Reason.INVALID, f"{_CHANNELS}, got none")
-    if not (channels in _ONE if isinstance(channels, str) else CHANNELS.keys() >= set(channels)):
+    if not (channels in _ONE if isinstance(channels, str) else _SEVERAL.issuperset(channels)):
         raise Malformed(Reason.UNKNOWN_CHANNEL, _CHANNELS)
     return notification
 

@@ -1,23 +1,65 @@
 """dedup: has this request been decided before? A repeat ends here; our own replay goes through as it went."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
 
 from agents.bury import bury
 from agents.intake import Intake, decide, origin
 from agents.stage import Input, Outbox, Tables
 from schemas import topics
-from schemas.keys import at
-from schemas.records import Notification, encode
+from schemas.channels import CHANNELS
+from schemas.keys import at, category_key
+from schemas.records import Notification, canonical, encode
 from schemas.sealing import KeyRing
-from schemas.vocabulary import Lane, Reason, Step
+from schemas.vocabulary import BEST, Lane, Reason, Step
 from tables.dedup import GENERATION, WINDOW_S, Owner, pack, unpack
+
+_BITS = {BEST: 0, **{name: channel.bit for name, channel in CHANNELS.items()}}
+_read_params = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def request_digest(asked: Notification, params: bytes, ring: KeyRing) -> bytes:
-    """8 bytes of what is asked for; `produced_at`, the producer's clock, takes no part."""
-    template = asked.template_id, asked.template_version
-    rest = (asked.channels, asked.category, asked.message_class, template, asked.deadline, asked.collapse_key)
+    """8 bytes of what is asked for, however its producer wrote it; `produced_at`, the producer's clock, takes no part.
+
+    Channels are a set, a category counts as it is compared, a deadline by its instant, a number by its value.
+    """
+    channels, deadline = asked.channels, asked.deadline
+    if isinstance(channels, str):
+        wanted = _BITS[channels]
+    else:
+        wanted = 0
+        for name in channels:
+            wanted |= _BITS[name]
+    until = deadline.timestamp() if deadline is not None else None
+    said = asked.params if asked.sealed_params is None else _read_params(params)
+    if _holds_float(said.values()):
+        params = canonical(_by_value(said))
+    category, template = category_key(asked.category), asked.template_id
+    rest = (wanted, category, asked.message_class, template, asked.template_version, until, asked.collapse_key)
     return ring.digest(encode(rest) + params)
+
+
+def _holds_float(values: Iterable[object]) -> bool:
+    for each in values:
+        kind = type(each)  # what msgspec decodes has no subclasses, and most of it is text
+        if kind is str:
+            continue
+        if (
+            kind is float
+            or (isinstance(each, dict) and _holds_float(each.values()))
+            or (isinstance(each, list) and _holds_float(each))
+        ):
+            return True
+    return False
+
+
+def _by_value(said: object) -> object:
+    if isinstance(said, dict):
+        return {name: _by_value(inner) for name, inner in said.items()}
+    if isinstance(said, list):
+        return [_by_value(inner) for inner in said]
+    return int(said) if isinstance(said, float) and said.is_integer() else said
 
 
 def dedup(

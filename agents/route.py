@@ -8,11 +8,9 @@ from schemas import metrics, topics
 from schemas.channels import CHANNELS
 from schemas.records import Delivery, encode
 from schemas.sealing import KeyRing
-from schemas.vocabulary import Lane, Reason, Step
+from schemas.vocabulary import BEST, Lane, Reason, Step
 from tables.dedup import decided
 from tables.preferences import Reach
-
-BEST = "best"
 
 _BITS = {name: channel.bit for name, channel in CHANNELS.items()}
 _EVERY = {name for name, channel in CHANNELS.items() if channel.every}

@@ -51,6 +51,10 @@ CLASSES: dict[MessageClass, ClassRule] = {
 }
 
 
+BEST = "best"
+"""Stands in place of channels: the user's first preferred one that can be used."""
+
+
 class Decision(Word):
     """How route ended one input record; each record ends in exactly one."""
 

@@ -16,11 +16,10 @@ from schemas.channels import CHANNELS
 from schemas.errors import Malformed, Misconfigured
 from schemas.keys import notification_id
 from schemas.records import Notification, OptOut, Preference
-from schemas.vocabulary import CLASSES, MessageClass
+from schemas.vocabulary import BEST, CLASSES, MessageClass
 from tables.preferences import sealed_address
 
 TENANT = "acme"
-BEST = "best"
 
 
 def pairs(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -1,5 +1,9 @@
 """dedup: the whole rule, a claim a test; `test_dedup_model.py` tries it against crashes and lost writes."""
 
+from typing import Any
+
+import pytest
+
 from agents.dedup import dedup, request_digest
 from agents.intake import Intake
 from agents.stage import Outbox
@@ -55,6 +59,56 @@ def test_the_producer_s_clock_and_the_order_of_params_take_no_part() -> None:
     world.route(asked(5, params={"a": 1, "b": 2}, produced_at="2027-01-15T08:00:00Z"))
     outbox = world.route(asked(6, params={"b": 2, "a": 1}, produced_at="2027-01-15T09:00:00Z"))
     assert steps(outbox) == [("duplicate", "same_request")]
+
+
+SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one channel and a list of it": ({"channels": "sms"}, {"channels": ["sms"]}),
+    "one channel twice": ({"channels": "sms"}, {"channels": ["sms", "sms"]}),
+    "channels in another order": ({"channels": ["sms", "email"]}, {"channels": ["email", "sms", "email"]}),
+    "the case of a category": ({"category": "orders"}, {"category": "Orders"}),
+    "a deadline in another zone": (
+        {"deadline": "2027-01-15T09:00:00Z"},
+        {"deadline": "2027-01-15T10:30:00.000+01:30"},
+    ),
+    "1 and 1.0": ({"params": {"n": 1, "deep": [{"n": 100}]}}, {"params": {"n": 1.0, "deep": [{"n": 1e2}]}}),
+    "no sign of nothing": ({"params": {"n": 0}}, {"params": {"n": -0.0}}),
+    "large numbers": ({"params": {"n": 10**21}}, {"params": {"n": 1e21}}),
+    "the order of params": ({"params": {"a": 1.5, "b": 1}}, {"params": {"b": 1.0, "a": 1.5}}),
+}
+DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "best and a channel": ({"channels": "best"}, {"channels": "sms"}),
+    "best and all channels": ({"channels": "best"}, {"channels": list(CHANNELS)}),
+    "a channel more": ({"channels": "sms"}, {"channels": ["sms", "email"]}),
+    "a number and its text": ({"params": {"n": 1}}, {"params": {"n": "1"}}),
+    "one and true": ({"params": {"n": 1}}, {"params": {"n": True}}),
+    "a fraction": ({"params": {"n": 1}}, {"params": {"n": 1.5}}),
+    "the order of a list": ({"params": {"n": [1, 2]}}, {"params": {"n": [2, 1]}}),
+    "a deadline": ({"deadline": "2027-01-15T09:00:00Z"}, {"deadline": "2027-01-15T09:00:00.001Z"}),
+    "no deadline": ({}, {"deadline": "2027-01-15T09:00:00Z"}),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_a_request_written_in_another_way_is_the_same_request(kind: str) -> None:
+    first, again = SAME[kind]
+    world, misplaced = World().knows(), topics.misplaced(Lane.HIGH)
+    assert steps(world.route(asked(5, **first))) == [("routed", "")]
+    assert steps(world.route(asked(6, **again))) == [("duplicate", "same_request")]
+    sealed = asked(0, topic=misplaced, headers=[("origin", b"notifications.high/3/7")], **again)
+    assert steps(world.route(sealed)) == [("duplicate", "same_request")], "keyed again it is the same request, too"
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+def test_a_request_of_another_meaning_is_a_conflict(kind: str) -> None:
+    first, again = DIFFERENT[kind]
+    world = World().knows()
+    assert steps(world.route(asked(5, **first))) == [("routed", "")]
+    assert steps(world.route(asked(6, **again))) == [("dead", "conflict")]
+
+
+def test_params_are_passed_on_as_the_producer_wrote_them() -> None:
+    (sent,) = deliveries(World().knows().route(asked(params={"n": 1.0, "m": 1e21})))
+    assert RING.open(sent.params, id_of().encode()) == b'{"m":1e21,"n":1.0}'
 
 
 def test_a_key_is_owned_for_24_hours_of_append_time_and_not_a_millisecond_longer() -> None:
