@@ -11,16 +11,16 @@ from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed, Unsealable
-from schemas.invalid import detail_of
-from schemas.keys import SEPARATOR, murmur2, notification_id
-from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES, Notification, Record, canonical, encode
+from schemas.invalid import detail_of, is_newer
+from schemas.keys import check_names, murmur2, notification_id
+from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES, Notification, canonical, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import BEST, CLASSES, Lane, MessageClass, Reason, Step
 from tables.dedup import WINDOW_S
 
 _ONE, _SEVERAL = {BEST, *CHANNELS}, frozenset(CHANNELS)
-_ESCAPE = b"\\u00"
-"""JSON writes a control character as an escape: without one in the record, no name can hold the separator."""
+_ESCAPE = b"\\u"
+"""JSON writes a control character as an escape: a record of ASCII without one holds no name that must be checked."""
 
 LATEST_MS = 253_402_300_799_000
 """9999-12-31T23:59:59Z: a deadline behind a zone to the west of it would be in a year that no calendar here has."""
@@ -34,7 +34,6 @@ _ENGINES = {"sealed_params": None, "due_ms": None, "tries": 0, "accepted_ms": No
 """Fields that a producer's record leaves out, and what they are then."""
 
 _decode = msgspec.json.Decoder(Notification).decode
-_decode_major = msgspec.json.Decoder(Record).decode
 
 
 def read(value: bytes | None, limit: int = MAX_INPUT_BYTES) -> Notification:
@@ -46,28 +45,27 @@ def read(value: bytes | None, limit: int = MAX_INPUT_BYTES) -> Notification:
     try:
         notification = _decode(value)
     except msgspec.ValidationError as error:
-        if _is_newer(value):
+        if is_newer(value):
             raise Malformed(Reason.NEWER_SCHEMA, _NEWER) from None
         raise Malformed(Reason.INVALID, detail_of(value, Notification, error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(Reason.UNREADABLE, detail_of(value, Notification, error)) from None
     if notification.schema > 1:
         raise Malformed(Reason.NEWER_SCHEMA, _NEWER)
-    if _ESCAPE in value and SEPARATOR in f"{notification.tenant}{notification.user_id}{notification.idempotency_key}":
-        raise Malformed(Reason.INVALID, "a name holds the separator of keys, U+001F")
+    if _ESCAPE in value or not value.isascii():
+        check_names(
+            tenant=notification.tenant,
+            user_id=notification.user_id,
+            idempotency_key=notification.idempotency_key,
+            category=notification.category,
+            template_id=notification.template_id,
+        )
     channels = notification.channels
     if not channels:
         raise Malformed(Reason.INVALID, f"{_CHANNELS}, got none")
     if not (channels in _ONE if isinstance(channels, str) else _SEVERAL.issuperset(channels)):
         raise Malformed(Reason.UNKNOWN_CHANNEL, _CHANNELS)
     return notification
-
-
-def _is_newer(value: bytes) -> bool:
-    try:
-        return _decode_major(value).schema > 1
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 def deadline_ms(notification: Notification, appended_ms: int) -> int:

@@ -9,16 +9,31 @@ from collections.abc import Callable, Iterator, Sequence
 from agents.bury import post
 from agents.stage import Input, Outbox, Tables, position
 from schemas import topics
+from schemas.channels import CHANNELS
 from schemas.errors import Malformed
 from schemas.keys import SEPARATOR, at, opt_out_suppression, partition_of
 from schemas.records import Preference, Suppression, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Reason
-from tables.preferences import Told, entry_of, outranks, pack, record_of, sealed, told, unpack
+from tables.preferences import (
+    EXPECTED_CHANNEL,
+    Told,
+    address_fault,
+    entry_of,
+    outranks,
+    pack,
+    record_of,
+    sealed,
+    told,
+    unpack,
+)
 from tables.table import Entries, Source
 
 SUPPRESS_FOR_MS = 72 * 3600 * 1000
 """A decision older than this goes back through route, so an opt-out older than this needs no suppression."""
+
+MOST_SAID = 8
+"""How many fields of one record its dead letter names."""
 
 _SEPARATOR = SEPARATOR.encode()
 """Stands in every canonical key."""
@@ -43,7 +58,7 @@ def remember(
             if holds:
                 outdone.pop((record.partition, said.key), None)
             if tell and not said.canonical:
-                _bring_home(record, said, holds or not said.at_home, partitions, ring, outbox)
+                _bring_home(record, said, holds or not said.at_home, partitions, now, ring, outbox)
             elif tell and holds and now - record.timestamp <= SUPPRESS_FOR_MS:
                 _suppress(said.preference, record.timestamp, outbox)
         if tell:
@@ -65,6 +80,25 @@ def _read(record: Input, partitions: int, now_ms: int, ring: KeyRing, dead_lette
         return None
 
 
+def _say_unusable(record: Input, preference: Preference, now_ms: int, ring: KeyRing, outbox: Outbox) -> None:
+    """One dead letter for what of a record reaches nobody, though the rest of it holds."""
+    if found := [*_unusable(preference)]:
+        more = f"; and {len(found) - MOST_SAID} more" if len(found) > MOST_SAID else ""
+        detail = "; ".join(why for _, why in found[:MOST_SAID]) + more
+        post(outbox, record, position(record), found[0][0], now_ms, ring, detail)
+
+
+def _unusable(preference: Preference) -> Iterator[tuple[Reason, str]]:
+    for place, address in enumerate(preference.addresses):
+        if address.channel not in CHANNELS:
+            yield Reason.UNKNOWN_CHANNEL, f"`$.addresses[{place}].channel`: {EXPECTED_CHANNEL}"
+        if (why := address_fault(address)) is not None:
+            yield Reason.INVALID, f"`$.addresses[{place}].address`: {why}"
+    for place, channel in enumerate(preference.preferred):
+        if channel not in CHANNELS:
+            yield Reason.UNKNOWN_CHANNEL, f"`$.preferred[{place}]`: {EXPECTED_CHANNEL}"
+
+
 def _keys(found: Sequence[tuple[Input, Told | None]]) -> Iterator[bytes]:
     """The entries that records are about, and those whose canonical records they lie upon."""
     for record, said in found:
@@ -83,13 +117,16 @@ def _take(said: Told, partition: int, entries: Entries, ring: KeyRing) -> bool:
     return True
 
 
-def _bring_home(record: Input, said: Told, holds: bool, partitions: int, ring: KeyRing, outbox: Outbox) -> None:
+def _bring_home(
+    record: Input, said: Told, holds: bool, partitions: int, now: int, ring: KeyRing, outbox: Outbox
+) -> None:
     """Write a record in canonical form, unless the entry outranks it, and delete it where it lay.
 
     Left there it would keep its plain addresses for ever. A key with the separator is a canonical one: its own, which
     the copy takes the place of, or by mistake somebody else's.
     """
     if holds:
+        _say_unusable(record, said.preference, now, ring, outbox)
         _write(sealed(said.preference, ring), said.key, partitions, outbox)
     own = record.key == said.key
     if record.key and (not said.at_home if own else _SEPARATOR not in record.key):

@@ -41,6 +41,7 @@ _FRAME_BYTES = 5
 """Confluent's framing: 0x00 and a schema id of four bytes."""
 
 _BEFORE_NAME, _BEFORE_VALUE = re.compile(r"[\s\[{,]*"), re.compile(r"[\s:]*")
+_decode_major = msgspec.json.Decoder(Record).decode
 _read_one = json.JSONDecoder(strict=False).raw_decode
 
 Members = dict[str, object]
@@ -67,6 +68,14 @@ class Identity(NamedTuple):
             return None
         tenant, user_id, key = (part or "" for part in self)
         return None if SEPARATOR in f"{tenant}{user_id}{key}" else notification_id(tenant, lane, user_id, key)
+
+
+def is_newer(value: bytes) -> bool:
+    """Whether a record that its reader cannot decode is of a schema that the reader does not know."""
+    try:
+        return _decode_major(value).schema > 1
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def detail_of(value: bytes, record: type[Record], error: Exception) -> str:

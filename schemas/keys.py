@@ -13,7 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from unicodedata import normalize
 
-from schemas.vocabulary import Lane
+from schemas.errors import Malformed
+from schemas.records import MAX_NAME_BYTES
+from schemas.vocabulary import Lane, Reason
 
 NAMESPACE = bytes.fromhex("6f1d3c2e8a5b5d0e9c47b1f2a3d4e5f6")
 """The UUID namespace of notification ids; it never changes."""
@@ -25,6 +27,16 @@ SEPARATOR = "\x1f"
 """Stands between the parts of a key; no name that goes into one may hold it."""
 _NAMED = sha1(NAMESPACE, usedforsecurity=False)
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def check_names(**names: str) -> None:
+    """Raise Malformed, with the field, for a name that holds the separator or is too long in UTF-8. The reader of JSON
+    has counted its characters already, so one of ASCII is short enough."""
+    for field, name in names.items():
+        if SEPARATOR in name:
+            raise Malformed(Reason.INVALID, f"`$.{field}`: holds the separator of keys, U+001F")
+        if not name.isascii() and len(name.encode()) > MAX_NAME_BYTES:
+            raise Malformed(Reason.TOO_LARGE, f"`$.{field}`: expected {MAX_NAME_BYTES} bytes of UTF-8 at most")
 
 
 def notification_id(tenant: str, lane: Lane, user_id: str, idempotency_key: str) -> str:

@@ -12,13 +12,31 @@ from msgspec import Meta, Struct, field
 
 from schemas.vocabulary import MessageClass, Step
 
-Name = Annotated[str, Meta(min_length=1, max_length=256, extra_json_schema={"pattern": "^[^\\u001f]*$"})]
-"""Part of a key. Readers refuse U+001F, which stands between parts, themselves: a pattern costs 2 us a record."""
+MAX_NAME_BYTES = 256
+"""Of UTF-8. A partition key of DynamoDB takes 2,048 bytes: a tenant and a user fit, were each byte escaped as three. A
+sort key and the key of an object in S3, where a template lies, take 1,024."""
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES, extra_json_schema={"pattern": "^[^\\u001f]*$"})]
+"""Part of a key. Readers check themselves that it holds no U+001F, which stands between parts, and count its bytes if
+it is not ASCII (`schemas.keys.check_names`): a pattern costs 2 us a record."""
 Whole = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A whole number that fits every entry and row."""
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 """A whole number that stays one when it is counted on."""
 Sealed = bytes
+ChannelName = Annotated[str, Meta(min_length=1, max_length=32)]
+Channels = Annotated[list[str], Meta(max_length=32)]
+"""There are 8 channels at most (`schemas.channel`); a producer may repeat some."""
+
+MAX_ADDRESS = 4096
+"""Characters of the longest address, a device's registration token; `schemas/channels/` has each channel's form."""
+MAX_ADDRESSES = 64
+"""A user's, on all channels. Sealed, 64 of the longest take 360 kB of a record of at most 900 kB."""
+MAX_OPT_OUTS = 256
+"""Of a user. With the longest categories they take 410 kB of a record."""
+SealedAddress = Annotated[bytes, Meta(max_length=MAX_ADDRESS + 29)]
+"""Sealing adds 29 bytes: key id, nonce and tag."""
+AddressHash = Annotated[str, Meta(min_length=32, max_length=32, extra_json_schema={"pattern": "^[0-9a-f]*$"})]
+"""16 bytes of HMAC in hex, as `KeyRing.address_hash` makes it: part of a key. Readers check its digits themselves."""
 
 
 class Record(Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -39,7 +57,7 @@ class Notification(Record, kw_only=True, gc=False):
     tenant: Name
     idempotency_key: Name
     user_id: Name
-    channels: str | list[str]
+    channels: str | Channels
     category: Name
     message_class: MessageClass = field(name="class")
     template_id: Name
@@ -58,18 +76,21 @@ class Notification(Record, kw_only=True, gc=False):
 class Address(Struct, kw_only=True, omit_defaults=True, gc=False):
     """Where a user can be reached on a channel: plain from outside (`address`), sealed with its hash from us."""
 
-    channel: str
-    address: str | None = None
-    sealed: Sealed | None = None
-    hash: str | None = None
+    channel: ChannelName
+    address: Annotated[str, Meta(max_length=MAX_ADDRESS)] | None = None
+    sealed: SealedAddress | None = None
+    hash: AddressHash | None = None
     verified: bool = True
 
 
 class OptOut(Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A positive statement: `out` from `category` (or `*`) on `channel` (or `*`); a later opt-in says `out: false`."""
+    """A positive statement: `out` from `category` (or `*`) on `channel` (or `*`); a later opt-in says `out: false`.
 
-    channel: str = "*"
-    category: str = "*"
+    Categories are compared without case; a channel that is not known makes the whole preference a dead letter.
+    """
+
+    channel: ChannelName = "*"
+    category: Name = "*"
     out: bool = True
 
 
@@ -79,18 +100,19 @@ class Preference(Record, kw_only=True, gc=False):
     Producers key it by `user_id` and may write addresses in plain text: the engine writes each once more, under the
     user's key and with its addresses sealed. `accepted_ms`, when the producer's record was appended, is the engine's
     to write. `preferred` orders channels for `best`; those it leaves out follow in the default order. `version` only
-    grows: of two records the higher holds, of two equal ones the one accepted later.
+    grows: of two records the higher holds, of two equal ones the one accepted later. `locale` is a tag of BCP 47 (35
+    characters, RFC 5646 4.4.1), `time_zone` a name of the IANA data base, `home_region` the cloud's name of a region.
     """
 
     tenant: Name
     user_id: Name
     version: Whole
-    addresses: list[Address] = []
-    preferred: list[str] = []
-    opt_outs: list[OptOut] = []
-    locale: str | None = None
-    time_zone: str | None = None
-    home_region: str | None = None
+    addresses: Annotated[list[Address], Meta(max_length=MAX_ADDRESSES)] = []
+    preferred: Annotated[list[ChannelName], Meta(max_length=32)] = []
+    opt_outs: Annotated[list[OptOut], Meta(max_length=MAX_OPT_OUTS)] = []
+    locale: Annotated[str, Meta(max_length=35)] | None = None
+    time_zone: Annotated[str, Meta(max_length=64)] | None = None
+    home_region: Annotated[str, Meta(max_length=64)] | None = None
     accepted_ms: Whole | None = None
 
 

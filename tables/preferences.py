@@ -11,15 +11,17 @@ import msgspec
 
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
-from schemas.keys import SEPARATOR, category_key, partition_of, user_key
-from schemas.records import MAX_VALUE_BYTES, Address, OptOut, Preference
+from schemas.invalid import detail_of, is_newer
+from schemas.keys import SEPARATOR, category_key, check_names, partition_of, user_key
+from schemas.records import MAX_ADDRESS, Address, OptOut, Preference
 from schemas.sealing import KeyRing
 from schemas.topics import PREFERENCES
 from schemas.vocabulary import Reason
 from tables.table import Fold, Kind, Source, Table
 
-SEALING_GROWS = 4
-"""Sealed, with its hash and in JSON, an address takes less than so many times the room: 107 bytes for 28, at worst."""
+_HEX = "0123456789abcdef"
+_OPT_OUT_CHANNELS = {"*", *CHANNELS}
+EXPECTED_CHANNEL = f"expected one of {', '.join(CHANNELS)}"
 
 
 class Reach(msgspec.Struct, array_like=True, gc=False):
@@ -88,18 +90,40 @@ def context(tenant: str, user_id: str) -> bytes:
 
 
 def read(value: bytes) -> Preference:
-    """A preference record from its JSON. Raises Malformed."""
+    """A preference record from its JSON. Raises Malformed.
+
+    The types limit every field, so whatever is read fits a record of ours once it is sealed. An opt-out that is not
+    understood refuses the whole record: without it, a record may take back what the user still refuses.
+    """
     try:
         preference = _decode(value)
+    except msgspec.ValidationError as error:
+        reason = Reason.NEWER_SCHEMA if is_newer(value) else Reason.INVALID
+        raise Malformed(reason, detail_of(value, Preference, error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(Reason.UNREADABLE, type(error).__name__) from None
+        raise Malformed(Reason.UNREADABLE, detail_of(value, Preference, error)) from None
     if preference.schema > 1:
-        raise Malformed(Reason.NEWER_SCHEMA, f"schema {preference.schema}, this reader knows 1")
-    if SEPARATOR in f"{preference.tenant}{preference.user_id}":
-        raise Malformed(Reason.INVALID, "a name holds the separator of keys, U+001F")
-    if len(value) > MAX_VALUE_BYTES // SEALING_GROWS and (len(value) > MAX_VALUE_BYTES or not _is_sealed(preference)):
-        raise Malformed(Reason.TOO_LARGE, f"{len(value)} bytes: it must fit a record of ours, its addresses sealed")
+        raise Malformed(Reason.NEWER_SCHEMA, "`$.schema`: this reader knows 1")
+    _check(preference)
     return preference
+
+
+def _check(preference: Preference) -> None:
+    """Raise Malformed for what the types do not say."""
+    names = preference.tenant + preference.user_id
+    if SEPARATOR in names or not names.isascii():
+        check_names(tenant=preference.tenant, user_id=preference.user_id)
+    for place, address in enumerate(preference.addresses):
+        if address.hash is not None and address.hash.strip(_HEX):
+            raise Malformed(Reason.INVALID, f"`$.addresses[{place}].hash`: expected lower-case hexadecimal digits")
+    for place, choice in enumerate(preference.opt_outs):
+        if choice.channel not in _OPT_OUT_CHANNELS:
+            raise Malformed(Reason.UNKNOWN_CHANNEL, f"`$.opt_outs[{place}].channel`: {EXPECTED_CHANNEL} or *")
+        category = category_key(choice.category)
+        if not category:
+            raise Malformed(Reason.INVALID, f"`$.opt_outs[{place}].category`: is white space")
+        if SEPARATOR in category or not category.isascii():
+            check_names(**{f"opt_outs[{place}].category": category})
 
 
 def told(source: Source) -> Told:
@@ -126,6 +150,18 @@ def outranks(said: Told, standing: bytes | None) -> bool:
     return (preference.version, preference.accepted_ms or 0) >= (before.version, before.accepted_ms)
 
 
+def address_fault(address: Address) -> str | None:
+    """Why a producer's address cannot be sealed, if it cannot."""
+    if address.sealed is not None and address.hash is not None:
+        return None
+    plain, channel = address.address, CHANNELS.get(address.channel)
+    if plain is None:
+        return "is missing"
+    if channel is not None:
+        return None if channel.accepts(plain) else f"expected {channel.form}"
+    return None if len(plain.encode()) <= MAX_ADDRESS else f"expected {MAX_ADDRESS} bytes of UTF-8 at most"
+
+
 def sealed(preference: Preference, ring: KeyRing) -> Preference:
     """A preference with every address sealed for its user, each once. What is ill-formed, or sealed without a hash, is
     left out; what is not verified, or of a channel that is not known here, is kept."""
@@ -150,17 +186,19 @@ def _is_sealed(preference: Preference) -> bool:
 
 
 def _sealed(address: Address, preference: Preference, ring: KeyRing) -> Address | None:
-    plain, channel = address.address, CHANNELS.get(address.channel)
     if address.sealed is not None and address.hash is not None:
         return msgspec.structs.replace(address, address=None)
-    if plain is None or (channel is not None and not channel.accepts(plain)):
+    if address.address is None or address_fault(address) is not None:
         return None
-    return sealed_address(ring, preference.tenant, preference.user_id, address.channel, plain, address.verified)
+    whose = preference.tenant, preference.user_id
+    return sealed_address(ring, *whose, address.channel, address.address, address.verified)
 
 
 def _distinct(addresses: Sequence[Address]) -> Iterable[Address]:
     """Each address of a channel once, at its first place, and verified if one of them is: two would be two deliveries
     under one key of attempts, of which the second never ends."""
+    if len({address.hash for address in addresses}) == len(addresses):
+        return addresses
     found: dict[tuple[str, str | None], Address] = {}
     for address in addresses:
         name = address.channel, address.hash

@@ -69,6 +69,10 @@ POISON = {
     "fields of the engine's own": (body(round=2), "invalid"),
     "a newer major": (body(schema=2), "newer_schema"),
     "a newer major that looks different": (body(schema=2, channels={"any": 1}), "newer_schema"),
+    "a name of too many bytes": (body(user_id="\U0001f600" * 65), "too_large"),
+    "an escaped name of too many bytes": (json.dumps(request(template_id="\U0001f600" * 65)).encode(), "too_large"),
+    "a name with the separator": (body(category="a\x1fb"), "invalid"),
+    "more channels than there can be": (body(channels=["sms"] * 33), "invalid"),
     "more than is taken": (body(params={"text": "x" * MAX_INPUT_BYTES}), "too_large"),
 }
 

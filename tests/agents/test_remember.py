@@ -1,13 +1,15 @@
 """remember: a preference becomes the table's entry, its opt-outs suppressions told once; the unreadable is buried."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from agents.remember import SUPPRESS_FOR_MS
 from schemas import topics
-from schemas.keys import user_key
-from schemas.records import MAX_VALUE_BYTES, encode
-from tables.preferences import SEALING_GROWS, told
+from schemas.keys import partition_of, user_key
+from schemas.records import MAX_VALUE_BYTES
+from tables.preferences import told
 from tables.table import Source
 from tests.agents.remembering import (
     BERTS,
@@ -20,12 +22,11 @@ from tests.agents.remembering import (
     canonical,
     copied,
     entry,
-    preference,
     run,
     suppressions,
     upstream,
 )
-from tests.agents.world import HOME, NOW, PARTITIONS, Record, World, written
+from tests.agents.world import HOME, NOW, PARTITIONS, PHONE, Record, World, written
 
 # -- the entry and the suppressions ------------------------------------------------------------------------------------
 
@@ -109,12 +110,10 @@ def test_an_opt_out_older_than_any_live_decision_is_not_told() -> None:
     [
         (b"{", "unreadable"),
         (b"\xff", "unreadable"),
-        (b"[" * 50_000, "unreadable"),
-        (b'{"tenant":"shop","user_id":"anna"}', "unreadable"),
+        (b"[" * 50_000, "invalid"),
+        (b'{"tenant":"shop","user_id":"anna"}', "invalid"),
         (b'{"tenant":"shop","user_id":"an\\u001fna","version":1}', "invalid"),
         (b'{"tenant":"shop","user_id":"anna","version":1,"schema":2}', "newer_schema"),
-        (encode(preference(locale="x" * MAX_VALUE_BYTES)), "too_large"),
-        (encode(preference(addresses=PLAIN, locale="x" * (MAX_VALUE_BYTES // SEALING_GROWS))), "too_large"),
     ],
 )
 def test_what_cannot_be_read_is_buried_and_the_entry_stays(value: bytes, cause: str) -> None:
@@ -126,12 +125,110 @@ def test_what_cannot_be_read_is_buried_and_the_entry_stays(value: bytes, cause: 
     assert entry(world).version == 5
 
 
-def test_whatever_is_read_fits_a_record_once_it_is_sealed() -> None:
-    shortest = {"channel": "", "address": "abcd"}
-    many = (MAX_VALUE_BYTES // SEALING_GROWS - 100) // (len(msgspec.json.encode(shortest)) + 1)
-    copy = copied(run(World(), upstream(addresses=[shortest | {"address": f"{n:04x}"} for n in range(many)])))
-    assert MAX_VALUE_BYTES * 0.8 < len(copy.value or b"") <= MAX_VALUE_BYTES
-    assert told(Source(KEY, copy.value, NOW, HOME, PARTITIONS)).canonical
+MANY = "\x01" * 256
+"""As long as a name may be; in JSON six times as long."""
+LARGEST: dict[str, Any] = {
+    "tenant": MANY,
+    "user_id": MANY,
+    "version": 2**63 - 1,
+    "addresses": [{"channel": "push", "address": f"{n:04}" + "x" * 4092} for n in range(64)],
+    "preferred": ["\x01" * 32] * 32,
+    "opt_outs": [{"channel": "email", "category": f"{n:03}" + MANY[3:], "out": n > 0} for n in range(256)],
+    "locale": "\x01" * 35,
+    "time_zone": "\x01" * 64,
+    "home_region": "\x01" * 64,
+}
+
+
+def test_the_largest_preference_that_is_read_fits_a_record_in_every_form() -> None:
+    world, home = World(), partition_of(MANY.encode(), PARTITIONS)
+    outbox = run(world, upstream(place=home, **LARGEST))
+    copy = copied(outbox)
+    assert 700_000 < len(copy.value or b"") <= MAX_VALUE_BYTES
+    assert told(Source(user_key(MANY, MANY), copy.value, NOW, home, PARTITIONS)).canonical
+    outbox.add(run(world, copy))
+    assert all(len(key or b"") + len(value or b"") <= MAX_VALUE_BYTES for _, key, value, _, _ in outbox.records)
+    assert len(written(outbox, topics.SUPPRESSIONS)) > 0
+
+
+BEYOND: dict[str, tuple[dict[str, Any], str]] = {
+    "a tenant": ({"tenant": "x" * 257}, "`$.tenant`: expected `str` of length <= 256"),
+    "a user in bytes": ({"user_id": "\U0001f600" * 65}, "`$.user_id`: expected 256 bytes of UTF-8 at most"),
+    "a category": ({"opt_outs": [{"category": "x" * 640_000}]}, "category`: expected `str` of length <= 256"),
+    "a category in bytes": ({"opt_outs": [{}, {"category": "\u20ac" * 86}]}, "`$.opt_outs[1].category`: expected 256"),
+    "a category that folds to more": ({"opt_outs": [{"category": "\ufdfa" * 9}]}, "`$.opt_outs[0].category`: expected"),
+    "a category of white space": ({"opt_outs": [{"category": " "}]}, "`$.opt_outs[0].category`: is white space"),
+    "opt-outs": ({"opt_outs": [{}] * 257}, "`$.opt_outs`: expected `array` of length <= 256"),
+    "addresses": ({"addresses": PLAIN * 33}, "`$.addresses`: expected `array` of length <= 64"),
+    "an address": (
+        {"addresses": [{"channel": "fax", "address": "x" * 4097}]},
+        "address`: expected `str` of length <= 4096",
+    ),
+    "a sealed address": (
+        {"addresses": [{"channel": "sms", "sealed": "A" * 800_000, "hash": "0a" * 16}]},
+        "sealed`: expected `bytes` of length <= 4125",
+    ),
+    "a short hash": (
+        {"addresses": [{"channel": "sms", "sealed": "AA==", "hash": "0a"}]},
+        "hash`: expected `str` of length",
+    ),
+    "a hash of other letters": ({"addresses": [{"channel": "sms", "sealed": "AA==", "hash": "0A" * 16}]}, "hash`"),
+    "preferred": ({"preferred": ["sms"] * 33}, "`$.preferred`: expected `array` of length <= 32"),
+    "a channel": ({"preferred": ["x" * 33]}, "expected `str` of length <= 32"),
+    "a locale": ({"locale": "x" * 36}, "`$.locale`: expected `str` of length <= 35"),
+    "a time zone": ({"time_zone": "x" * 65}, "`$.time_zone`: expected `str` of length <= 64"),
+    "a region": ({"home_region": "x" * 65}, "`$.home_region`: expected `str` of length <= 64"),
+}
+
+
+@pytest.mark.parametrize("what", BEYOND)
+def test_a_field_beyond_its_limit_is_one_dead_letter_that_names_it_and_the_entry_stays(what: str) -> None:
+    fields, says = BEYOND[what]
+    body = msgspec.json.encode({"tenant": "shop", "user_id": "anna", "version": 9, **fields})
+    world = World().knows()
+    outbox = run(world, Record("preferences", HOME, 7, NOW, b"anna", body))
+    (letter,) = written(outbox, topics.DEAD_LETTERS)
+    assert letter["cause"] in ("invalid", "too_large")
+    assert says in letter["detail"]
+    assert (len(outbox.records), entry(world).version) == (1, 1)
+
+
+@pytest.mark.parametrize("channel", ["SMS", "fax", "sms "])
+def test_an_opt_out_from_an_unknown_channel_is_a_dead_letter_and_what_held_before_holds(channel: str) -> None:
+    world = World().knows(opt_outs=[OUT])
+    record = upstream(7, version=9, opt_outs=[OUT | {"category": "orders"}, OUT | {"channel": channel}])
+    (letter,) = written(run(world, record), topics.DEAD_LETTERS)
+    assert letter["cause"] == "unknown_channel"
+    assert letter["detail"] == "`$.opt_outs[1].channel`: expected one of push, sms, email or *"
+    assert (entry(world).version, entry(world).opted_out) == (1, ["sms/news"])
+
+
+def test_what_reaches_nobody_is_one_dead_letter_and_the_rest_of_the_preference_holds() -> None:
+    addresses = [
+        PLAIN[0],
+        {"channel": "email", "address": "<ada@example.org>"},
+        {"channel": "SMS", "address": PHONE},
+        {"channel": "push"},
+    ]
+    world = World()
+    outbox = run(world, upstream(7, addresses=addresses, preferred=["Email"], opt_outs=[OUT]))
+    (letter,) = written(outbox, topics.DEAD_LETTERS)
+    assert (letter["cause"], letter["position"], letter["user_id"]) == ("invalid", f"preferences/{HOME}/7", "anna")
+    assert letter["detail"] == (
+        "`$.addresses[1].address`: expected a mailbox in ASCII, such as ada@example.org; "
+        "`$.addresses[2].channel`: expected one of push, sms, email; "
+        "`$.addresses[3].address`: is missing; "
+        "`$.preferred[0]`: expected one of push, sms, email"
+    )
+    assert [reach.channel for reach in entry(world).reaches] == ["sms"]
+    assert entry(world).refuses("sms", "news")
+    assert written(run(world, copied(outbox)), topics.DEAD_LETTERS) == [], "said once"
+
+
+def test_a_preference_full_of_bad_addresses_names_the_first_of_them() -> None:
+    outbox = run(World(), upstream(addresses=[{"channel": "sms"}] * 64))
+    (letter,) = written(outbox, topics.DEAD_LETTERS)
+    assert letter["detail"].endswith("`$.addresses[7].address`: is missing; and 56 more")
 
 
 def test_a_tombstone_deletes_nothing_because_absence_must_not_mean_consent() -> None:

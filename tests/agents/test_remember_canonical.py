@@ -26,6 +26,7 @@ from tests.agents.remembering import (
 )
 from tests.agents.world import DEVICE, HOME, MAILBOX, NOW, PARTITIONS, PHONE, RING, Record, World, preference_key
 
+GIVEN = "0a" * 16
 AWAY = (HOME + 1) % PARTITIONS
 
 
@@ -47,7 +48,7 @@ def test_no_plain_address_is_in_the_canonical_record() -> None:
         {"channel": "push", "address": DEVICE, "verified": False},
         {"channel": "sms", "address": "0151 12345678"},
         {"channel": "fax", "address": "0301234567"},
-        {"channel": "sms", "address": "+4917699999999", "sealed": "AAAA", "hash": "given"},
+        {"channel": "sms", "address": "+4917699999999", "sealed": "AAAA", "hash": GIVEN},
         {"channel": "sms", "sealed": "AAAA"},
         {"channel": "sms"},
     ]
@@ -63,7 +64,7 @@ def test_no_plain_address_is_in_the_canonical_record() -> None:
         ("sms", True),
     ], "what is unverified or of an unknown channel is kept, what is ill-formed is not"
     assert RING.open(kept[0].sealed or b"", context("shop", "anna")) == PHONE.encode()
-    assert (kept[0].hash, kept[4].hash) == (RING.address_hash("shop", PHONE), "given")
+    assert (kept[0].hash, kept[4].hash) == (RING.address_hash("shop", PHONE), GIVEN)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,13 @@ def an_example(kind: Any) -> Any:
             return [an_example(kind.item_type)] * 2
         case msgspec.inspect.UnionType():
             return an_example(kind.types[0])
-    plain = {msgspec.inspect.StrType: "text", msgspec.inspect.BytesType: b"\x00bytes", msgspec.inspect.BoolType: True}
+        case msgspec.inspect.Metadata():
+            return an_example(kind.type)
+    plain = {
+        msgspec.inspect.StrType: "0a" * 16,  # as long as a hash
+        msgspec.inspect.BytesType: b"\x00bytes",
+        msgspec.inspect.BoolType: True,
+    }
     return plain.get(type(kind), 7)
 
 

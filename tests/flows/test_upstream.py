@@ -97,7 +97,8 @@ def test_a_sound_preference_is_written(upstream: Upstream) -> None:
         ({"user_id": ""}, r"`\$\.user_id`"),
         ({"tenant": "x" * 257}, r"`\$\.tenant`"),
         ({"user_id": "a\x1fb"}, r"U\+001F"),
-        ({"opt_outs": [OptOut(category="x" * MAX_VALUE_BYTES)]}, "must fit a record of ours"),
+        ({"opt_outs": [OptOut(category="x" * MAX_VALUE_BYTES)]}, r"of length <= 256"),
+        ({"opt_outs": [OptOut(channel="SMS")]}, r"expected one of push, sms, email or \*"),
     ],
 )
 def test_a_preference_that_the_engine_would_not_read_is_refused_before_it_is_written(

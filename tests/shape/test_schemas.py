@@ -53,7 +53,10 @@ EXAMPLES: list[Record] = [
     Preference(
         **OF,
         version=3,
-        addresses=[Address(channel="sms", address="+4915112345678"), Address(channel="push", sealed=b"x", hash="h")],
+        addresses=[
+            Address(channel="sms", address="+4915112345678"),
+            Address(channel="push", sealed=b"x", hash="0a" * 16),
+        ],
         preferred=["push"],
         opt_outs=[OptOut(), OptOut(channel="sms", category="news", out=False)],
         locale="de",

@@ -42,7 +42,7 @@ def refused(done: Result) -> str:
         (("prefer", "--user", ""), "`$.user_id`"),
         (("prefer", "--user", "ada", "--tenant", "x" * 257), "`$.tenant`"),
         (("prefer", "--user", "a\x1fb"), "U+001F"),
-        (("prefer", "--user", "ada", "--locale", "x" * 1_000_000), "too_large"),
+        (("prefer", "--user", "ada", "--locale", "x" * 1_000_000), "`$.locale`"),
     ],
 )
 def test_what_the_engine_would_bury_is_refused_before_anything_is_written(

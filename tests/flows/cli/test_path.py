@@ -100,6 +100,27 @@ def test_a_plain_preference_that_another_client_misplaced_is_found_and_lies_seal
     assert NUMBER.encode() not in copy.value()
 
 
+def test_a_preference_beyond_its_limits_is_one_dead_letter_and_the_worker_takes_the_next(
+    carillon: Carillon, until: Until, prepared: dict[str, str]
+) -> None:
+    upstream, name, places = Upstream(prepared["CARILLON_KAFKA"]), f"user-{uuid.uuid4().hex}", []
+    sealed = {"channel": "sms", "sealed": "A" * 800_000, "hash": "0a" * 16}
+    for hostile in ({"opt_outs": [{"category": "x" * 640_000}]}, {"addresses": [sealed]}):
+        told = {"tenant": "acme", "user_id": name, "version": 1, **hostile}
+        upstream.write(topics.PREFERENCES.name, name, json.dumps(told).encode(), lambda m: places.append(position(m)))
+    upstream.flush()
+    assert carillon("prefer", "--user", name, "--address", f"sms={NUMBER}", env=prepared).exit_code == 0
+    [(id_, _)] = send(carillon, prepared, name)
+    until("Row: status SENT", "trace", id_, env=prepared)
+    reader = Reader(prepared["CARILLON_KAFKA"])
+    dead = reader.read(reader.partitions(topics.DEAD_LETTERS.name))
+    letters = [letter for letter in dead if (letter.key() or b"").decode() in places]
+    reader.close()
+    assert sorted(letter.key().decode() for letter in letters) == sorted(places)
+    details = sorted(json.loads(letter.value())["detail"].split("`")[1] for letter in letters)
+    assert details == ["$.addresses[0].sealed", "$.opt_outs[0].category"]
+
+
 def test_what_carillon_prefer_writes_needs_no_second_writing(
     carillon: Carillon, until: Until, prepared: dict[str, str], user: str
 ) -> None:
