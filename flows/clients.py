@@ -99,6 +99,14 @@ class Templates:
         names = [found["Key"] for page in pages for found in page.get("Contents", ())]
         return {name.removesuffix("/latest.json") for name in names if name.endswith("/latest.json")}
 
+    def version(self, template_id: str) -> int:
+        """The latest version of a template that `published` names (blocks); 0 where the template cannot be read."""
+        body = self._s3.get_object(Bucket=self._bucket, Key=f"{template_id}/latest.json")["Body"].read()
+        try:
+            return Template.read(body).version
+        except Malformed:
+            return 0
+
     def publish(self, template_id: str, version: int, body: bytes) -> None:
         """Write a version and make it the latest (blocks)."""
         Template.read(body)
@@ -108,10 +116,7 @@ class Templates:
     def make_bucket(self) -> None:
         """Make the versioned bucket if it is not there (blocks)."""
         try:
-            self._s3.create_bucket(
-                Bucket=self._bucket,
-                CreateBucketConfiguration={"LocationConstraint": self._s3.meta.region_name},
-            )
+            self._s3.create_bucket(Bucket=self._bucket, **_place(self._s3.meta.region_name))
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
@@ -201,6 +206,11 @@ class Rows:
             self._dynamo.update_time_to_live(
                 TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
             )
+
+
+def _place(region: str) -> dict[str, dict[str, str]]:
+    """Where S3 makes a bucket: it refuses its own default region by name."""
+    return {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
 
 
 def _set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:

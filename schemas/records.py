@@ -206,7 +206,23 @@ class DeadLetter(Record, kw_only=True, gc=False):
     tried: list[Tried] = []
 
 
-RECORDS: tuple[type[Record], ...] = (Notification, Preference, Delivery, Status, Suppression, DeadLetter)
+class KeyRegistration(Record, kw_only=True, gc=False):
+    """Fingerprints of the keys that a cluster is used with, and the ids of keys that it is used with no longer."""
+
+    index_key: str
+    keys: dict[int, str]
+    retired: list[int] = []
+
+
+RECORDS: tuple[type[Record], ...] = (
+    Notification,
+    Preference,
+    Delivery,
+    Status,
+    Suppression,
+    DeadLetter,
+    KeyRegistration,
+)
 
 MAX_VALUE_BYTES = 900_000
 """Largest value we produce, but for the dead letter of such a delivery, which is in base64 in it and takes a third more

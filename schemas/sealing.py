@@ -11,6 +11,7 @@ import hmac
 import itertools
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,6 +22,14 @@ _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _COUNT_BYTES = 5
 """Room for 10^12 seals of one process: more than three years at 10,000 a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells one key ring from another and opens nothing: 8 bytes of an HMAC under each key, in hex."""
+
+    index_key: str
+    keys: Mapping[int, str]
 
 
 class KeyRing:
@@ -38,6 +47,7 @@ class KeyRing:
         self._encrypt = self._ciphers[current].encrypt
         self._prefix = bytes([current])
         self._index_key = index_key
+        self.fingerprint = Fingerprint(_tag(index_key), {number: _tag(key) for number, key in keys.items()})
         self._digest = hashlib.blake2b(digest_size=8, key=hmac.digest(index_key, b"digest", "sha256"))
         self._process_nonce = randomness(_NONCE_BYTES - _COUNT_BYTES)
         self._count = itertools.count()
@@ -46,9 +56,11 @@ class KeyRing:
     def from_text(cls, keys: str, index_key: str) -> "KeyRing":
         """Read `1:base64,2:base64` and a base64 index key. Raises Misconfigured, never with a key in its text."""
         try:
-            pairs = [item.split(":", 1) for item in keys.split(",") if item]
+            pairs = [item.strip().split(":", 1) for item in keys.split(",") if item.strip()]
             ring = {int(number): base64.b64decode(key, validate=True) for number, key in pairs}
-            return cls(ring, base64.b64decode(index_key, validate=True))
+            if len(ring) < len(pairs):
+                raise Misconfigured("CARILLON_KEYS has two keys under one id: each key needs an id of its own")
+            return cls(ring, base64.b64decode(index_key.strip(), validate=True))
         except (ValueError, binascii.Error):
             forms = "CARILLON_KEYS must read `id:base64[,id:base64]` and CARILLON_INDEX_KEY base64"
             raise Misconfigured(forms) from None
@@ -80,3 +92,7 @@ class KeyRing:
         digest = self._digest.copy()
         digest.update(request)
         return digest.digest()
+
+
+def _tag(key: bytes) -> str:
+    return hmac.digest(key, b"carillon key fingerprint", "sha256")[:8].hex()

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.channels import CHANNELS
-from schemas.records import MAX_BATCH_BYTES, DeadLetter, Delivery, Notification, Preference, Record, Status, Suppression
+from schemas.records import (
+    MAX_BATCH_BYTES,
+    DeadLetter,
+    Delivery,
+    KeyRegistration,
+    Notification,
+    Preference,
+    Record,
+    Status,
+    Suppression,
+)
 from schemas.vocabulary import Lane
 
 HOUR_S = 3600
@@ -104,6 +114,8 @@ SUPPRESSIONS = Topic("suppressions", "key", Suppression, retention_s=None, clean
 DEAD_LETTERS = Topic(
     "notification_dlq", "notification_id or position", DeadLetter, retention_s=30 * DAY_S, append_time=True
 )
+KEY_RING = Topic("key_ring", "index_key", KeyRegistration, retention_s=None, append_time=True)
+"""A few records, all in partition 0, neither deleted nor compacted: the order of the whole log decides."""
 
 
 def changelog(flow: str, table: str, retention_s: int) -> Topic:
@@ -118,4 +130,4 @@ def catalogue() -> list[Topic]:
     found = [make(lane) for lane in lanes for make in (notifications, misplaced, returns)]
     found += [deliveries(channel, lane) for channel in CHANNELS for lane in lanes]
     found += [retries(lane, tier) for lane in lanes for tier in RETRY_TIERS_S]
-    return [*found, STATUSES, PREFERENCES, SUPPRESSIONS, DEAD_LETTERS]
+    return [*found, STATUSES, PREFERENCES, SUPPRESSIONS, DEAD_LETTERS, KEY_RING]

@@ -43,16 +43,35 @@ def apply_() -> None:
 
 
 @click.command()
-def setup() -> None:
-    """Make topics, DynamoDB tables, the versioned bucket and the seed templates; what is there stays as it is.
+@click.option("--templates", is_flag=True, help="Publish seed templates that are newer than the published ones, too.")
+@click.option(
+    "--retire-key",
+    "retiring",
+    multiple=True,
+    type=click.IntRange(1, 255),
+    help="Let processes do without this key id; may be repeated. What it sealed opens no more.",
+)
+def setup(templates: bool, retiring: tuple[int, ...]) -> None:
+    """Make topics, DynamoDB tables, the versioned bucket and the seed templates, and register the key ring.
+
+    What is there stays as it is. Workers start only with the key ring that is registered; run this again after a key
+    was added to CARILLON_KEYS of every process.
 
     \b
-    Example:  carillon setup
+    Examples:  carillon setup
+               carillon setup --retire-key 1
     """
     settings = Settings.from_environment()
     with reached(settings):
-        changed, published = prepare(settings)
-    click.echo(f"Ready: {changed} topics changed, {published} templates published.")
+        done = prepare(settings, retiring, newer_seeds=templates)
+    if done.keys:
+        click.echo(f"Key ring registered: ids {', '.join(map(str, done.keys))} are new.")
+    for seed in done.newer:
+        click.echo(
+            f"Template {seed.template_id}: version {seed.published} is published, the seed has version {seed.version}: "
+            "`carillon setup --templates` publishes it."
+        )
+    click.echo(f"Ready: {done.topics} topics changed, {len(done.templates)} templates published.")
 
 
 def _show(changes: list[Change]) -> None:

@@ -28,7 +28,8 @@ def keys() -> None:
 
     A shell takes them so: set -a; . ./settings.env; set +a
 
-    To rotate, put a further `id:key` into CARILLON_KEYS: the highest id seals, every id opens. The index key stays.
+    To rotate, add an `id:key` to CARILLON_KEYS of every process, run `carillon setup`, then restart the workers: the
+    highest id seals, every id opens. The index key stays.
 
     \b
     Example:  carillon keys >> settings.env

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from flows import logs, roster
+from flows import key_registry, logs, roster
 from flows.cli import environment
+from flows.cli.doors import reached
 from flows.cli.folder import alone, writable
 from flows.engine.host.process import Host
 from flows.engine.host.process import run as host
@@ -47,6 +48,8 @@ def worker(names: tuple[str, ...], lane: str | None, beside: bool, worker: str |
     taken = f"another process works in {folder}: give each worker an --id of its own, or its own CARILLON_STATE"
     _check_metrics(settings.metrics_host, settings.metrics_port)
     with alone(folder / "lock", taken):
+        with reached(settings):
+            key_registry.check(settings)
         host(built, Host.of(settings, folder))
 
 

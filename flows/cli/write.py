@@ -8,6 +8,8 @@ from functools import partial
 import click
 from confluent_kafka import Message
 
+from flows import key_registry
+from flows.cli.doors import reached
 from flows.clock import now_ms
 from flows.reading import position
 from flows.settings import Settings
@@ -157,6 +159,10 @@ def prefer(
         locale=locale,
         time_zone=time_zone,
     )
+    with _refused():
+        readable(preference)
+    with reached(settings):
+        key_registry.check(settings)
     upstream = Upstream(settings.kafka)
     with _refused():
         upstream.prefer(preference, settings.partitions, lambda message: click.echo(position(message)))

@@ -14,6 +14,7 @@ from schemas.records import (
     Address,
     DeadLetter,
     Delivery,
+    KeyRegistration,
     Notification,
     OptOut,
     Preference,
@@ -81,6 +82,7 @@ EXAMPLES: list[Record] = [
     Status(**OF, notification_id="n", step=Step.SENT, at_ms=1, position="t/0/1", channel="sms"),
     Suppression(key="k", blocked=True, reason="stop", since_ms=1),
     DeadLetter(cause="invalid", position="t/0/1", at_ms=1, body=b"\x00", tried=[TRIED]),
+    KeyRegistration(index_key="a1", keys={1: "b2"}, retired=[2]),
 ]
 
 

@@ -26,6 +26,7 @@ def hosted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Takes the place of the engine: gets what it would have been started with."""
     found: list[Any] = []
     monkeypatch.setattr(workers, "host", lambda flows, host: found.append(host))
+    monkeypatch.setattr(workers.key_registry, "check", lambda settings: None)
     return found
 
 
@@ -48,6 +49,7 @@ def test_a_worker_is_started_in_a_folder_of_its_own_that_it_holds(
             pytest.fail("two hold one folder")
 
     monkeypatch.setattr(workers, "host", host)
+    monkeypatch.setattr(workers.key_registry, "check", lambda settings: None)
     done = carillon(*WORKER, env={**KEYS, "CARILLON_STATE": str(tmp_path / "state")})
     assert done.exit_code == 0, done.output
     assert found == [tmp_path / "state" / "w1"]
