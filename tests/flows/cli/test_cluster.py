@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import Result
@@ -78,6 +79,26 @@ def test_setup_leaves_a_later_version_of_a_seed_as_it_is(
         assert getattr(found, "version", None) == 2
     finally:
         templates.publish("otp", 1, seed)
+
+
+def test_setup_names_a_newer_seed_and_publishes_it_only_when_asked(
+    aws: Settings, prepared: dict[str, str], carillon: Carillon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = (preparation.SEEDS / "otp.json").read_bytes()
+    (tmp_path / "otp.json").write_bytes(json.dumps(json.loads(first) | {"version": 7}).encode())
+    monkeypatch.setattr(preparation, "SEEDS", tmp_path)
+    try:
+        told, *_ = carillon("setup", env=prepared).output.splitlines()
+        assert told == (
+            "Template otp: version 1 is published, the seed has version 7: `carillon setup --templates` publishes it."
+        )
+        assert Templates(aws).version("otp") == 1
+        assert (
+            carillon("setup", "--templates", env=prepared).output == "Ready: 0 topics changed, 1 templates published.\n"
+        )
+        assert Templates(aws).version("otp") == 7
+    finally:
+        Templates(aws).publish("otp", 1, first)
 
 
 def test_the_tables_can_be_written_and_read(aws: Settings) -> None:
