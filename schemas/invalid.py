@@ -19,6 +19,9 @@ from schemas.vocabulary import Lane
 MAX_PART_BYTES = 1024
 """Most UTF-8 bytes of a name, or of a detail, that a dead letter repeats: every valid name fits."""
 
+LOOKED_AT_BYTES = 16 * 1024
+"""How much is read of what is no whole JSON object: 2 ms at most."""
+
 _TOLD = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>\$[\w.\[\]]*)`)?", re.DOTALL)
 """A message of msgspec. A path holds names of the record's type, `[2]` for an item and `[...]` for a member."""
 _QUOTES_NOTHING = re.compile(
@@ -44,7 +47,10 @@ _BEFORE_NAME, _BEFORE_VALUE = re.compile(r"[\s\[{,]*"), re.compile(r"[\s:]*")
 _decode_major = msgspec.json.Decoder(Record).decode
 _read_one = json.JSONDecoder(strict=False).raw_decode
 
-Members = dict[str, object]
+_read_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+Members = dict[str, msgspec.Raw]
+"""Each member of an object by its name, as JSON."""
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -100,7 +106,7 @@ def detail_of(value: bytes, record: type[Record], error: Exception) -> str:
 def identity_of(value: bytes | None) -> Identity:
     """Whose record `value` is, read as leniently as possible: out of an envelope, or up to where it breaks off."""
     _, members = _unwrapped(value or b"")
-    return Identity(*(_part(members.get(name)) for name in Identity._fields))
+    return Identity(*(_part(bytes(members.get(name, b""))) for name in Identity._fields))
 
 
 def _why_invalid(message: str, record: type[Record], members: Members) -> str:
@@ -125,32 +131,31 @@ def _why_invalid(message: str, record: type[Record], members: Members) -> str:
 
 def _unwrapped(value: bytes) -> tuple[str, Members]:
     """What is said of the envelope that a value seems to be in (nothing if in none), and the members of the record."""
-    hint, text = _decoded(value)
-    start = text.lstrip()[:1]
-    if start == "[":
+    hint, plain = _decoded(value)
+    start = plain.lstrip()[:1]
+    if start == b"[":
         hint = hint or "is a JSON array: write one record for each of its items"
-    elif start == '"':
+    elif start == b'"':
         hint = hint or "is JSON within a JSON string: encode it once"
-        text = _string(text.lstrip())
-    members = _members(text)
+    members = _members(_content(plain))
     inner, content = _envelope(members)
-    return hint or inner, _members(content) if isinstance(content, str) else content
+    return hint or inner, _members(content) if inner else members
 
 
-def _decoded(value: bytes) -> tuple[str, str]:
-    """The text of a value, and what is said where it is not plain UTF-8."""
+def _decoded(value: bytes) -> tuple[str, bytes]:
+    """A value as UTF-8, and what is said where it is not plain UTF-8."""
     if value.startswith(b"\xef\xbb\xbf"):
-        return "begins with a byte order mark: write UTF-8 without one", value[3:].decode(errors="replace")
+        return "begins with a byte order mark: write UTF-8 without one", value[3:]
     code = _BYTE_ORDER_MARKS.get(value[:2]) or _utf_16(value[:4])
     if code is not None:
-        return "looks like UTF-16: write UTF-8", value.decode(code, errors="replace").lstrip("\ufeff")
+        return "looks like UTF-16: write UTF-8", value.decode(code, errors="replace").lstrip("\ufeff").encode()
     if value[:1] == b"\x00" and len(value) >= _FRAME_BYTES:
         framing = "begins with 0x00 and a schema id, the framing of Confluent's serializers"
-        return f"{framing}: write plain JSON", value[_FRAME_BYTES:].decode(errors="replace")
+        return f"{framing}: write plain JSON", value[_FRAME_BYTES:]
     for magic, name in _MAGIC.items():
         if value.startswith(magic):
-            return f"looks like {name}: write plain JSON (compression is the client's, compression.type)", ""
-    return "", value.decode(errors="replace")
+            return f"looks like {name}: write plain JSON (compression is the client's, compression.type)", b""
+    return "", value
 
 
 def _utf_16(start: bytes) -> str | None:
@@ -159,39 +164,48 @@ def _utf_16(start: bytes) -> str | None:
     return "utf-16-le" if zeros == [1, 3] else "utf-16-be" if zeros == [0, 2] else None
 
 
-def _envelope(members: Members) -> tuple[str, str | Members]:
-    """What is said of an object that is a known envelope, and what is in it."""
+def _envelope(members: Members) -> tuple[str, bytes]:
+    """What is said of an object that is a known envelope (nothing where it is none), and what is in it."""
     if "specversion" in members:
         name = "data_base64" if "data_base64" in members else "data"
-        hint, inside = f"is in a CloudEvents envelope: write its `{name}` alone", members.get(name)
-        if name == "data_base64" and isinstance(inside, str):
-            inside = _from_base64(inside)
-    elif "payload" in members and "schema" in members:
-        hint, inside = "is in a Kafka Connect envelope: set value.converter.schemas.enable=false", members["payload"]
-    elif "after" in members and "op" in members:
-        hint, inside = "is a change event of Debezium: write its `after` alone", members["after"]
-    else:
-        return "", members
-    return hint, inside if isinstance(inside, str | dict) else {}
+        inside = _content(bytes(members.get(name, b"")))
+        hint = f"is in a CloudEvents envelope: write its `{name}` alone"
+        return hint, _from_base64(inside) if name == "data_base64" else inside
+    if "payload" in members and "schema" in members:
+        hint = "is in a Kafka Connect envelope: set value.converter.schemas.enable=false"
+        return hint, _content(bytes(members["payload"]))
+    if "after" in members and "op" in members:
+        return "is a change event of Debezium: write its `after` alone", _content(bytes(members["after"]))
+    return "", b""
 
 
-def _from_base64(text: str) -> str:
+def _from_base64(text: bytes) -> bytes:
     try:
-        return base64.b64decode(text).decode(errors="replace")
+        return base64.b64decode(text)
     except ValueError:
-        return ""
+        return b""
 
 
-def _string(text: str) -> str:
+def _content(written: bytes) -> bytes:
+    """JSON, or what is in it where it is a string."""
+    found = _value(written) if written.lstrip()[:1] == b'"' else None
+    return found.encode(errors="replace") if isinstance(found, str) else written
+
+
+def _value(written: bytes) -> object:
     try:
-        found, _ = _read_one(text)
-    except ValueError:
-        return ""
-    return str(found)
+        return _read_one(written.decode(errors="replace").lstrip())[0]
+    except (ValueError, RecursionError):
+        return None
 
 
-def _members(text: str) -> Members:
-    """The members of the object that a text begins with (or of the first in its array), as far as they can be read."""
+def _members(written: bytes) -> Members:
+    """The members of a JSON object, each as it is written; of a broken one (or the first in an array) as far as it can
+    be read, which takes its time and so ends after LOOKED_AT_BYTES."""
+    try:
+        return _read_members(written)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        text = written[:LOOKED_AT_BYTES].decode(errors="replace")
     found: Members = {}
     at = 0
     try:
@@ -199,7 +213,9 @@ def _members(text: str) -> Members:
             name, at = _read_one(text, _after(_BEFORE_NAME, text, at))
             if not isinstance(name, str):
                 return found
-            found[name], at = _read_one(text, _after(_BEFORE_VALUE, text, at))
+            start = _after(_BEFORE_VALUE, text, at)
+            _, at = _read_one(text, start)
+            found[name] = msgspec.Raw(text[start:at].encode(errors="replace"))
     except (ValueError, RecursionError):  # the end, or where it breaks off
         return found
 
@@ -209,8 +225,9 @@ def _after(gap: re.Pattern[str], text: str, at: int) -> int:
     return skipped.end() if skipped else at
 
 
-def _part(found: object) -> str | None:
+def _part(written: bytes) -> str | None:
     """A name, or a number in its place."""
+    found = _value(written)
     if isinstance(found, bool) or not isinstance(found, str | int):
         return None
     return writable(str(found))

@@ -62,7 +62,7 @@ def show(position_or_id: str, opened: bool) -> None:
     for letter in wanted:
         _tell(letter)
         if opened:
-            click.echo(_open(letter, settings.ring()))
+            click.echo("\n".join(map(_printable, _open(letter, settings.ring()).split("\n"))))
 
 
 def _letters(settings: Settings) -> Iterator[DeadLetter]:

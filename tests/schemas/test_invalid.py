@@ -151,9 +151,20 @@ def test_an_id_is_told_where_every_part_of_it_is_whole() -> None:
 
 
 def test_a_name_of_any_length_is_cut_to_so_many_bytes_at_a_character() -> None:
-    whose = identity_of(json.dumps({"tenant": "€" * 600_000, "user_id": "a\ud800b\x00"}).encode())
+    whose = identity_of(json.dumps({"tenant": "€" * 600_000}).encode())
     assert whose.tenant == "€" * (MAX_PART_BYTES // 3)
-    assert whose.user_id == "a?b\x00"
+
+
+def test_a_name_that_no_utf_8_can_write_is_read_as_far_as_it_can_be_written() -> None:
+    whose = identity_of(b'{"tenant":"sh\xffop","user_id":"a\\ud800b\\u0000"}')
+    assert (whose.tenant, whose.user_id) == ("sh\ufffdop", "a?b\x00")
+
+
+def test_names_are_found_anywhere_in_a_whole_record_and_near_the_beginning_of_a_broken_one() -> None:
+    long = json.dumps({"more": "x" * 500_000, **EVENT}).encode()
+    assert identity_of(long) == WHOSE
+    assert identity_of(long[:-1]) == Identity(None, None, None)
+    assert identity_of(JSON.encode()[:-1] + b',"more":"' + b"x" * 500_000) == WHOSE
 
 
 NAMES = [*EVENT, "schema", "payload", "specversion", "data", "data_base64", "after", "op", SECRET]

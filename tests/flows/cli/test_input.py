@@ -11,6 +11,7 @@ from flows.cli.records import readable, time_of
 from flows.reading import Place
 from schemas import topics
 from schemas.records import DeadLetter, Status, encode
+from schemas.sealing import KeyRing
 from schemas.vocabulary import Step
 
 Carillon = Callable[..., Result]
@@ -223,6 +224,15 @@ def test_a_dead_letter_says_why_and_whose_it_is_without_an_order_to_the_terminal
         "notification": "n1",
         "body": "not kept: go by the position",
     }
+
+
+def test_what_was_in_a_dead_letter_gives_no_order_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, carillon: Carillon
+) -> None:
+    ring = KeyRing.from_text(KEYS["CARILLON_KEYS"], KEYS["CARILLON_INDEX_KEY"])
+    letter = DeadLetter(cause="x", position="p/0/1", at_ms=1, body=ring.seal("é\x1b[2J\n{".encode(), b"p/0/1"))
+    monkeypatch.setattr(dlq, "_letters", lambda settings: [letter])
+    assert carillon("dlq", "show", "p/0/1", "--open", env=KEYS).stdout.endswith("\né\\x1b[2J\n{\n")
 
 
 @pytest.mark.parametrize("at_ms", [10**18, -(10**18), 10**30])
