@@ -27,8 +27,7 @@ class Moment:
     """A record whose rooms are behind it, less than the shortest of them before it is due."""
 
     to: str
-    key: bytes | None
-    value: bytes | None
+    record: Input
     due_ms: int
 
 
@@ -58,7 +57,7 @@ def retry(
             if left <= 0:
                 release(outbox, to, record.key, record.value)
             elif left < SHORTEST_MS:
-                outbox.call(Moment(to, record.key, record.value, due_ms))
+                outbox.call(Moment(to, record, due_ms))
             else:
                 wait(outbox, lane, to, record.key or b"", record.value or b"", due_ms, now)
         return None
@@ -81,4 +80,4 @@ def destinations(lane: Lane) -> list[str]:
 def let_go(moments: Sequence[Moment], tables: Tables, outbox: Outbox) -> None:
     """The stage over moments that have come."""
     for moment in moments:
-        release(outbox, moment.to, moment.key, moment.value)
+        release(outbox, moment.to, moment.record.key, moment.record.value)

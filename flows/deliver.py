@@ -15,6 +15,7 @@ from agents.provider import Provider
 from agents.settle import settle
 from agents.stage import Input, Outbox, Tables
 from agents.transport import Transport
+from agents.unsettled import bury_outcome
 from flows.clients import Templates
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
@@ -58,6 +59,7 @@ def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, rin
             perform=cast(Any, caller(provider, transport.send, now_ms)),
             abandon=cast(Any, abandon),
             settle=cast(Any, settle(lane, now_ms, random.random)),
+            bury=cast(Any, bury_outcome(lane, now_ms)),
             start=start,
             stop=transport.stop,
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agents.bury import bury_culprit
 from agents.retry import SHORTEST_MS, Moment, let_go, retry
-from agents.stage import Tables
+from agents.stage import Outbox, Tables
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
 from schemas import topics
@@ -34,19 +34,23 @@ async def wait_for(moment: Moment, tables: Tables) -> Moment:
 
 def flow(lane: Lane, ring: KeyRing) -> Flow:
     """The waiting rooms of one lane."""
-    stage = retry(lane, ring, now_ms)
+    stage, bury = retry(lane, ring, now_ms), bury_culprit(ring, now_ms)
+
+    def bury_moment(moment: Moment, detail: str, tables: Tables, outbox: Outbox) -> None:
+        bury(moment.record, detail, tables, outbox)
 
     return Flow(
         name=f"retry.{lane}",
         lane=lane,
         stages={topics.retries(lane, tier): stage for tier in topics.RETRY_TIERS_S},
-        bury=bury_culprit(ring, now_ms),
+        bury=bury,
         tables=TABLES,
         outside=Outside(
             window=WINDOW,
             perform=cast(Any, wait_for),
             abandon=cast(Any, lambda moment, started: moment),
             settle=cast(Any, let_go),
+            bury=cast(Any, bury_moment),
         ),
         writes=(
             topics.returns(lane),

@@ -51,6 +51,12 @@ BATCHES = Metric("engine_batches_total", Kind.COUNTER, "Batches run by a flow", 
 FETCHES = Metric("engine_fetches_total", Kind.COUNTER, "Fetches that brought records", ("flow",))
 PRODUCED = Metric("engine_produced_total", Kind.COUNTER, "Records produced by a flow", ("flow",))
 CULPRITS = Metric("engine_culprits_total", Kind.COUNTER, "Records buried because a stage raised on them", ("flow",))
+OVERSIZE = Metric(
+    "engine_oversize_total",
+    Kind.COUNTER,
+    "Records and results of calls that led to a record no broker takes, and ended as a dead letter instead",
+    ("flow",),
+)
 LAG = Metric("engine_lag_records", Kind.GAUGE, "Records between the log's end and the frontier", ("flow", "topic"))
 FRONTIER_AGE = Metric("engine_frontier_age_seconds", Kind.GAUGE, "Age of the oldest batch that is not done", ("flow",))
 UNHEARD = Metric(

@@ -17,10 +17,10 @@ from typing import Any, cast
 
 from faust.types import TP
 
-from agents.stage import Input, Later, Outbox, Tables
+from agents.stage import Input, Outbox, Tables
 from flows.engine.batch import Batch, cut
-from flows.engine.culprits import Culprits
 from flows.engine.flow import Flow
+from flows.engine.guarded import Guarded
 from flows.engine.kafka.queued import Then
 from flows.engine.kafka.reader import Place, Readers
 from flows.engine.meters import Meters
@@ -29,7 +29,7 @@ from flows.engine.partition import Partition, Spans, Verdict
 from flows.engine.producer import LINGER_MS, FlowProducer, Lines
 from flows.engine.seams import BatchConsumer, EngineApp, Thread
 from flows.engine.state.tables import FlowTables
-from flows.engine.stop import EXIT_FAULTY, die
+from flows.engine.stop import die
 from flows.engine.tenure import Tenure
 from flows.engine.turns import Turns
 from schemas import metrics
@@ -64,13 +64,13 @@ class Engine:
     ) -> None:
         self.flow, self.app = flow, app
         self._meters = meters
-        self._stages = {topic.name: stage for topic, stage in flow.stages.items()}
+        self._topics = [topic.name for topic in flow.stages]
         self.tables = FlowTables(folder, flow.name, flow.tables, replicated)
         lingering = {topic.name for topic in flow.writes if topic.lingers}
         lingering |= {self.tables.log_of[name] for name, table in self.tables.specs.items() if table.lingers}
         self.producer = FlowProducer(lines.of(flow.waits.linger_ms), lines.of(LINGER_MS), lingering)
         lines.guards.append(self._may_act)
-        self._culprits = Culprits()
+        self._guarded = Guarded(flow, self.tables)
         self.calls: Calls | None = None
         if flow.outside is not None:
             self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._may_act)
@@ -78,7 +78,7 @@ class Engine:
             flow,
             self.tables,
             self.producer,
-            readers.of(flow.waits.fetch_max_wait_ms, self._stages, self, self.tables.sources),
+            readers.of(flow.waits.fetch_max_wait_ms, self._topics, self, self.tables.sources),
             self.calls,
             self._thread,
             brokers=brokers,
@@ -179,20 +179,14 @@ class Engine:
         topic = ours[0].part.topic
         batches, left = cut(ours, room) if room is not None else (list(ours), [])
         records, now = [record for batch in batches for record in batch.records], time.monotonic()
-        views: Tables = self.tables.views()
-        outbox = Outbox()
-        try:
-            later = self._stages[topic](records, views, outbox)
-        except Exception as error:  # any bug of a stage is one record's bug
-            log.warning("stage_raised", extra={"flow": self.flow.name, "error": type(error).__name__})
-            views, outbox, later = self._one_by_one(topic, records)
+        views, outbox, later = self._guarded.run(topic, records)
         if later is not None:
             batches, (back, *left) = cut(ours, later.index)
             self._hand_back(back, later.not_before_ms)
             if not batches:
                 return left
             records = records[: later.index]
-        self._culprits.ran(len(records), now)
+        self._guarded.culprits.ran(len(records), now)
         self._meters.count(metrics.RECORDS, (self.flow.name, topic), len(records))
         self._meters.count(metrics.BATCHES, (self.flow.name,))
         spans = []
@@ -219,28 +213,6 @@ class Engine:
         part.resume_at = None
         self.tenure.follow(part)
 
-    def _one_by_one(self, topic: str, records: Sequence[Input]) -> tuple[Tables, Outbox, Later | None]:
-        """Find the record on which the stage raises, and bury it; the others go their way."""
-        kept, stage = Outbox(), self._stages[topic]
-        views: Tables = self.tables.views()
-        for index, record in enumerate(records):
-            trial: Tables = self.tables.views(views)
-            outbox = Outbox()
-            try:
-                later = stage([record], trial, outbox)
-            except Exception as error:  # the culprit, whatever it raised
-                trial, outbox, later = views, Outbox(), None
-                if self._culprits.add(time.monotonic()):
-                    why = f"a stage of {self.flow.name} raised on {self._culprits.found} records within a minute, "
-                    die(f"{why}so the fault is its own: mend it, then start it again", error, EXIT_FAULTY)
-                self.flow.bury(record, type(error).__name__, trial, outbox)
-                outbox.count(metrics.CULPRITS, self.flow.name)
-            if later is not None:
-                return views, kept, Later(index, later.not_before_ms)
-            views = trial
-            kept.add(outbox)
-        return views, kept, None
-
     # -- making durable --------------------------------------------------------------------------------------------
 
     def _emit(self, views: Tables, outbox: Outbox, durable: Then, whole: Then) -> None:
@@ -258,14 +230,11 @@ class Engine:
 
     def _settled(self, results: list[object], durable: Then, whole: Then) -> None:
         """Results of calls: write what follows from them."""
-        assert self.flow.outside is not None, "calls come from a flow with an outside"
-        views, outbox = self.tables.views(), Outbox()
-        self.flow.outside.settle(results, views, outbox)
-        self._emit(views, outbox, durable, whole)
+        self._emit(*self._guarded.settle(results), durable, whole)
 
     def check_partitions(self, count: int) -> None:
         """Refuse topics that are missing, or that have not the environment's partition count. Raises TopicsDiffer."""
-        names = [*self._stages, *self.tables.log_of.values(), *(topic.name for topic in self.flow.writes)]
+        names = [*self._topics, *self.tables.log_of.values(), *(topic.name for topic in self.flow.writes)]
         counts = {name: self.producer.partitions(name) for name in names}
         if set(counts.values()) != {count}:
             raise TopicsDiffer(

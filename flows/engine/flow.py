@@ -37,14 +37,16 @@ class Outside:
 
     `perform` does one piece of work, given the replicated tables, and returns its result; it never raises for what the
     outside does. `abandon` says what is known of a piece that was cut off or (started: False) never begun; None leaves
-    its records uncommitted, for the next owner to do. `settle` is a stage over results instead of records. `start` gets
-    a check to make before whatever is done outside later than `perform` began: it ends a process that stood still.
+    its records uncommitted, for the next owner to do. `settle` is a stage over results instead of records, `bury` what
+    becomes of one on which it raises or which leads to too large a record; without it that ends the process. `start`
+    gets a check to make before whatever is done outside later than `perform` began: it ends a process that stood still.
     """
 
     window: int
     perform: Callable[[Work, Tables], Awaitable[Result]]
     abandon: Callable[[Work, bool], Result | None]
     settle: Callable[[Sequence[Result], Tables, Outbox], None]
+    bury: Callable[[Result, str, Tables, Outbox], None] | None = None
     start: Callable[[Callable[[], None]], Awaitable[None]] | None = None
     stop: Callable[[], Awaitable[None]] | None = None
 
@@ -54,7 +56,7 @@ class Flow:
     """One deployable: one consumer group, one rebalance domain.
 
     `stages` maps each topic it reads to the stage its batches run through. `bury` writes what becomes of a record
-    on which a stage raised.
+    on which a stage raised, or which led to one that no broker takes.
     """
 
     name: str

@@ -39,11 +39,12 @@ def test_one_that_is_due_later_goes_to_a_further_room_with_its_way() -> None:
 
 
 def test_the_last_moment_is_waited_out_by_the_clock_and_no_room() -> None:
-    _, outbox = run(NOW + 4000, waiting_in("4s", NOW + 4999))
+    record = waiting_in("4s", NOW + 4999)
+    _, outbox = run(NOW + 4000, record)
     assert outbox.records == []
-    assert outbox.calls == [Moment(OUT, b"id", b"{}", NOW + 4999)]
+    assert outbox.calls == [Moment(OUT, record, NOW + 4999)]
     released = Outbox()
-    let_go([Moment(OUT, b"id", b"{}", NOW + 4999)], {}, released)
+    let_go([Moment(OUT, record, NOW + 4999)], {}, released)
     assert released.records == [(OUT, b"id", b"{}", -1, None)]
 
 

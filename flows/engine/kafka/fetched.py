@@ -16,7 +16,7 @@ class Fetched(msgspec.Struct, gc=False):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 _headers = methodcaller("headers")
@@ -28,12 +28,11 @@ def fetched(message: Any, topic: str, partition: int) -> Fetched:
     """A record of librdkafka's, which types all of it as possibly absent; where it lies is known already.
 
     Kafka has no rule for the bytes of a header's name. Where one is no UTF-8, the record counts as one without headers.
-    A null value counts as an empty one.
     """
     try:
-        headers = _headers(message)
+        headers = _headers(message) or ()
     except (UnicodeDecodeError, SystemError):
-        headers = None
+        headers = ()
     return Fetched(
         topic,
         partition,
@@ -41,5 +40,5 @@ def fetched(message: Any, topic: str, partition: int) -> Fetched:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        [(name, value or b"") for name, value in headers] if headers else (),
+        headers,
     )

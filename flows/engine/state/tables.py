@@ -83,6 +83,11 @@ class FlowTables:
         views.update(self._replicated)
         return views
 
+    def logged_by(self, views: Mapping[str, Entries]) -> Iterator[tuple[str, Mapping[bytes, bytes | None]]]:
+        """What a run wrote to each table that has a changelog."""
+        for name in self.changelogged:
+            yield name, cast(View, views[name]).writes
+
     def write(self, views: Mapping[str, Entries]) -> list[Changes]:
         """Write to the stores what a run wrote to its views. Returns what goes to the changelogs."""
         changes: list[Changes] = []

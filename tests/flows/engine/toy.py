@@ -101,7 +101,7 @@ class Work:
         match asked.get("do"):
             case "raise":
                 raise ValueError("a secret that no log may show")
-            case "call":
+            case "call" | "large call":
                 outbox.call(asked)
             case "hold":
                 time.sleep(asked["s"])
@@ -126,7 +126,7 @@ class Work:
                 await asyncio.sleep(0.02)
         await asyncio.sleep(work.get("s", 0))
         self._note(work, "ended")
-        return {"id": work["id"], "called": "ended"}
+        return {"id": work["id"], "called": "x" * 1_200_000 if work["do"] == "large call" else "ended"}
 
     def abandon(self, work: Any, started: bool) -> object:
         """A call that was cut off or never begun; nothing where it is to be forgotten."""
@@ -136,6 +136,10 @@ class Work:
         """Results of calls."""
         for result in results:
             outbox.send(self.names.out, b"", json.dumps(result | {"worker": self._worker}).encode())
+
+    def bury_result(self, result: Any, detail: str, tables: Tables, outbox: Outbox) -> None:
+        """What could not be settled."""
+        outbox.send(self.names.dead, b"result of %d" % result["id"], detail.encode())
 
     def _note(self, work: Any, what: str) -> None:
         with self._journal.open("a") as journal:
@@ -159,6 +163,7 @@ def flow(toy: str, worker: str, journal: Path) -> Flow:
             perform=work.perform,
             abandon=work.abandon,
             settle=work.settle,
+            bury=work.bury_result,
             start=_pulse,
         ),
         writes=(work.names.out, work.names.dead),
