@@ -18,13 +18,14 @@ from agents.render import Known, Template
 from agents.stage import Input, Later, Outbox, Tables, position
 from schemas import metrics, topics
 from schemas.errors import Malformed, Unsealable
+from schemas.keys import user_suppression
 from schemas.records import Delivery, Notification, Status, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason, Step
 from tables.attempts import Attempt, Verdict, judge, pack, unpack
 from tables.dedup import WINDOW_S
 from tables.preferences import context
-from tables.suppressions import blocks, keys_of
+from tables.suppressions import address_keys, blocks, refuses
 
 WINDOW_MS = WINDOW_S * 1000
 """A request accepted a whole dedup window after another of its key is a new one: its attempts begin anew."""
@@ -96,7 +97,7 @@ class Deliver:
             end(tables, outbox, lane, delivery, attempt, Step.EXPIRED, Reason.PAST_DEADLINE, now)
         elif now - delivery.decided_at_ms > STALE_MS:
             self._send_back(delivery, outbox, now)
-        elif (why := self.refusal(tables["suppressions"], delivery)) is not None:
+        elif (why := self.refusal(tables["suppressions"], delivery, now)) is not None:
             end(tables, outbox, lane, delivery, attempt, Step.SUPPRESSED, why, now)
         elif template is Reason.TEMPLATE_UNAVAILABLE:
             to, key = topics.deliveries(delivery.channel, lane).name, delivery.notification_id.encode()
@@ -162,13 +163,13 @@ class Deliver:
         release(outbox, topics.returns(self._lane).name, delivery.user_id.encode(), encode(asked))
 
     @staticmethod
-    def refusal(suppressions: Suppressed, delivery: Delivery) -> Reason | None:
+    def refusal(suppressions: Suppressed, delivery: Delivery, now_ms: int) -> Reason | None:
         """Why a delivery must not go now, if it must not."""
-        keys = keys_of(delivery.tenant, delivery.user_id, delivery.channel, delivery.category, delivery.address_hash)
-        for index, key in enumerate(keys):
+        for key in address_keys(delivery.tenant, delivery.channel, delivery.address_hash):
             if blocks(suppressions.get(key)):
-                return Reason.ADDRESS_SUPPRESSED if index < 2 else Reason.OPTED_OUT
-        return None
+                return Reason.ADDRESS_SUPPRESSED
+        opt_outs = suppressions.get(user_suppression(delivery.tenant, delivery.user_id))
+        return Reason.OPTED_OUT if refuses(opt_outs, delivery.channel, delivery.category, now_ms) else None
 
 
 def _read(record: Input) -> Delivery | str:
@@ -189,7 +190,7 @@ def caller(provider: Provider, send: Send, clock: Callable[[], int]) -> Callable
         now = clock()
         if now >= work.delivery.deadline_ms:
             return Outcome(work, NOT_STARTED, 0, Reason.PAST_DEADLINE)
-        why = Deliver.refusal(tables["suppressions"], work.delivery)
+        why = Deliver.refusal(tables["suppressions"], work.delivery, now)
         if why is not None:
             return Outcome(work, NOT_STARTED, 0, why)
         return Outcome(work, await send(provider, work.message), now)

@@ -11,7 +11,7 @@ from agents.stage import Input, Outbox, Tables, position
 from schemas import topics
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
-from schemas.keys import SEPARATOR, at, opt_out_suppression, partition_of
+from schemas.keys import SEPARATOR, at, partition_of, user_suppression
 from schemas.records import Preference, Suppression, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Reason
@@ -19,18 +19,15 @@ from tables.preferences import (
     EXPECTED_CHANNEL,
     Told,
     address_fault,
-    entry_of,
-    outranks,
-    pack,
+    follow,
+    opted_out,
     record_of,
     sealed,
     told,
     unpack,
 )
+from tables.suppressions import OPT_OUTS_FOR_MS
 from tables.table import Entries, Source
-
-SUPPRESS_FOR_MS = 72 * 3600 * 1000
-"""A decision older than this goes back through route, so an opt-out older than this needs no suppression."""
 
 MOST_SAID = 8
 """How many fields of one record its dead letter names."""
@@ -55,11 +52,11 @@ def remember(
                 outdone[record.partition, record.key] = None
             if said is None:
                 continue
-            if holds:
+            if holds and not said.takes_back:
                 outdone.pop((record.partition, said.key), None)
             if tell and not said.canonical:
                 _bring_home(record, said, holds or not said.at_home, partitions, now, ring, outbox)
-            elif tell and holds and now - record.timestamp <= SUPPRESS_FOR_MS:
+            elif tell and holds and not said.takes_back and now - record.timestamp <= OPT_OUTS_FOR_MS:
                 _suppress(said.preference, record.timestamp, outbox)
         if tell:
             for partition, key in outdone:
@@ -111,9 +108,10 @@ def _keys(found: Sequence[tuple[Input, Told | None]]) -> Iterator[bytes]:
 def _take(said: Told, partition: int, entries: Entries, ring: KeyRing) -> bool:
     """Make a record the entry of its user, unless a greater one stands. Whether it holds."""
     key = at(partition, said.key)
-    if not outranks(said, entries.get(key)):
+    entry = follow(said, entries.get(key), ring)
+    if entry is None:
         return False
-    entries[key] = pack(entry_of(said.preference, ring))
+    entries[key] = entry
     return True
 
 
@@ -146,9 +144,12 @@ def _write(preference: Preference, key: bytes, partitions: int, outbox: Outbox) 
 
 
 def _suppress(preference: Preference, since_ms: int, outbox: Outbox) -> None:
-    """Tell the opt-outs of a canonical record, which its own append puts in order: canonical records of a user follow
-    one another in one partition, whenever each of them was accepted."""
-    for choice in preference.opt_outs:
-        scope = opt_out_suppression(preference.tenant, preference.user_id, choice.channel, choice.category)
-        said = Suppression(key=scope.decode(), blocked=choice.out, reason=Reason.OPTED_OUT.value, since_ms=since_ms)
-        outbox.send(topics.SUPPRESSIONS, scope, encode(said))
+    """Tell all opt-outs of a user from a canonical record, which its own append puts in order: canonical records of a
+    user follow one another in one partition, whenever each of them was accepted."""
+    if not preference.opt_outs and not preference.opted_out_before:
+        return
+    key = user_suppression(preference.tenant, preference.user_id)
+    scopes = opted_out(preference)
+    reason = Reason.OPTED_OUT.value
+    said = Suppression(key=key.decode(), blocked=bool(scopes), reason=reason, since_ms=since_ms, opt_outs=scopes)
+    outbox.send(topics.SUPPRESSIONS, key, encode(said))

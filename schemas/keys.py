@@ -6,7 +6,7 @@ Kafka's murmur2, as `partitioner=murmur2_random` computes it.
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import sha1
 from importlib.util import find_spec
@@ -72,14 +72,21 @@ def category_key(category: str) -> str:
     return normalize("NFKC", normalize("NFKC", category).casefold()).strip()
 
 
+def covers(opt_outs: Iterable[str], channel: str, category: str) -> bool:
+    """Whether one of a user's opt-outs, each `channel/category` where either may be `*`, holds for a category."""
+    out = set(map(category_key, opt_outs))  # what an older release stored is as its producer wrote it
+    category = category_key(category)
+    return not out.isdisjoint((f"{channel}/{category}", f"{channel}/*", f"*/{category}", "*/*"))
+
+
 def address_suppression(tenant: str, address_hash: str, scope: str) -> bytes:
     """The suppression key of an address within a scope (a channel, or `*`)."""
     return SEPARATOR.join(("a", tenant, address_hash, scope)).encode()
 
 
-def opt_out_suppression(tenant: str, user_id: str, channel: str, category: str) -> bytes:
-    """The suppression key of a user's opt-out from a category (or `*`) on a channel."""
-    return SEPARATOR.join(("u", tenant, user_id, channel, category_key(category))).encode()
+def user_suppression(tenant: str, user_id: str) -> bytes:
+    """The suppression key of a user's opt-outs."""
+    return SEPARATOR.join(("u", tenant, user_id)).encode()
 
 
 def _murmur2() -> Callable[[None, bytes, int, int, None, None], int]:

@@ -98,10 +98,11 @@ class Preference(Record, kw_only=True, gc=False):
     """A user's addresses and opt-outs. Compacted, keyed by tenant and user; no tombstone means consent.
 
     Producers key it by `user_id` and may write addresses in plain text: the engine writes each once more, under the
-    user's key and with its addresses sealed. `accepted_ms`, when the producer's record was appended, is the engine's
-    to write. `preferred` orders channels for `best`; those it leaves out follow in the default order. `version` only
-    grows: of two records the higher holds, of two equal ones the one accepted later. `locale` is a tag of BCP 47 (35
-    characters, RFC 5646 4.4.1), `time_zone` a name of the IANA data base, `home_region` the cloud's name of a region.
+    user's key and with its addresses sealed. `accepted_ms`, when the producer's record was appended, and
+    `opted_out_before`, which says that an earlier version spoke of opt-outs, are the engine's to write. `preferred`
+    orders channels for `best`; those it leaves out follow in the default order. `version` only grows: of two records
+    the higher holds, of two equal ones the one accepted later. `locale` is a tag of BCP 47 (35 characters, RFC 5646
+    4.4.1), `time_zone` a name of the IANA data base, `home_region` the cloud's name of a region.
     """
 
     tenant: Name
@@ -114,6 +115,7 @@ class Preference(Record, kw_only=True, gc=False):
     time_zone: Annotated[str, Meta(max_length=64)] | None = None
     home_region: Annotated[str, Meta(max_length=64)] | None = None
     accepted_ms: Whole | None = None
+    opted_out_before: bool = False
 
 
 class Tried(Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -175,12 +177,17 @@ class Status(Record, kw_only=True, gc=False):
 
 
 class Suppression(Record, kw_only=True, gc=False):
-    """A positive record, keyed by `key`: `blocked` or, later, not. `since_ms` orders two of them."""
+    """A positive record, keyed by `key`: `blocked` or, later, not. `since_ms` orders two of them.
+
+    That of a user holds all of the user's opt-outs as `channel/category`, so that a later one takes back what it does
+    not name.
+    """
 
     key: str
     blocked: bool
     reason: str
     since_ms: Whole
+    opt_outs: list[str] = []
 
 
 class DeadLetter(Record, kw_only=True, gc=False):

@@ -12,7 +12,7 @@ import msgspec
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
 from schemas.invalid import detail_of, is_newer
-from schemas.keys import SEPARATOR, category_key, check_names, partition_of, user_key
+from schemas.keys import SEPARATOR, category_key, check_names, covers, partition_of, user_key
 from schemas.records import MAX_ADDRESS, Address, OptOut, Preference
 from schemas.sealing import KeyRing
 from schemas.topics import PREFERENCES
@@ -41,6 +41,7 @@ class Rest(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     locale: str | None = None
     time_zone: str | None = None
     home_region: str | None = None
+    opted_out_before: bool = False
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
@@ -57,18 +58,27 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
 
     def refuses(self, channel: str, category: str) -> bool:
         """Whether the user opted out of `category` on `channel`."""
-        out = set(map(category_key, self.opted_out))  # what an older release stored is as its producer wrote it
-        category = category_key(category)
-        return not out.isdisjoint((f"{channel}/{category}", f"{channel}/*", f"*/{category}", "*/*"))
+        return covers(self.opted_out, channel, category)
+
+    @property
+    def speaks_of_opt_outs(self) -> bool:
+        """Whether this version or one before it named any: then suppressions may have heard of them."""
+        rest = self.rest
+        return bool(self.opted_out) or (rest is not None and (rest.opted_out_before or bool(rest.opted_in)))
 
 
 class Told(msgspec.Struct, gc=False):
-    """A record as it was read; its preference says when it was accepted. `key` is that of its user's entry."""
+    """A record as it was read; its preference says when it was accepted. `key` is that of its user's entry.
+
+    `takes_back` says of a canonical one that it must be written again: it is silent about the opt-outs of an earlier
+    version, and does not say that there were some.
+    """
 
     key: bytes
     preference: Preference
     at_home: bool
     canonical: bool
+    takes_back: bool = False
 
 
 class _Order(msgspec.Struct, array_like=True, gc=False):
@@ -218,11 +228,16 @@ def entry_of(preference: Preference, ring: KeyRing) -> Entry:
             others.append(address)
     order = {name: place for place, name in reversed([*enumerate(preference.preferred)])}
     reaches.sort(key=lambda reach: (order.get(reach.channel, len(order)), CHANNELS[reach.channel].rank))
-    opted_out = [f"{choice.channel}/{category_key(choice.category)}" for choice in preference.opt_outs if choice.out]
     opted_in = [choice for choice in preference.opt_outs if not choice.out]
-    more = (others, preference.preferred, opted_in, preference.locale, preference.time_zone, preference.home_region)
+    where = preference.locale, preference.time_zone, preference.home_region
+    more = (others, preference.preferred, opted_in, *where, preference.opted_out_before)
     rest = Rest(*more) if any(more) else None
-    return Entry(preference.version, preference.accepted_ms or 0, reaches, opted_out, rest)
+    return Entry(preference.version, preference.accepted_ms or 0, reaches, opted_out(preference), rest)
+
+
+def opted_out(preference: Preference) -> list[str]:
+    """What a preference opts out of, each as `channel/category`."""
+    return [f"{choice.channel}/{category_key(choice.category)}" for choice in preference.opt_outs if choice.out]
 
 
 def record_of(key: bytes, entry: Entry) -> Preference:
@@ -242,7 +257,23 @@ def record_of(key: bytes, entry: Entry) -> Preference:
         time_zone=rest.time_zone,
         home_region=rest.home_region,
         accepted_ms=entry.accepted_ms,
+        opted_out_before=rest.opted_out_before,
     )
+
+
+def follow(said: Told, standing: bytes | None, ring: KeyRing) -> bytes | None:
+    """The entry after a record, or None where the one that stands outranks it.
+
+    A version that is silent about the opt-outs of the one before takes them back. So that this is told whenever the
+    record is read, and from it alone, its preference says from now on that there were some.
+    """
+    if not outranks(said, standing):
+        return None
+    preference = said.preference
+    if standing is not None and not preference.opt_outs and not preference.opted_out_before:
+        preference.opted_out_before = unpack(standing).speaks_of_opt_outs
+        said.takes_back = said.canonical and preference.opted_out_before
+    return pack(entry_of(preference, ring))
 
 
 def _read(source: Source) -> tuple[bytes, Told] | None:
@@ -258,7 +289,7 @@ def _read(source: Source) -> tuple[bytes, Told] | None:
 
 
 def _after(said: Told, standing: bytes | None, ring: KeyRing) -> bytes | None:
-    return pack(entry_of(said.preference, ring)) if outranks(said, standing) else standing
+    return follow(said, standing, ring) or standing
 
 
 TABLE = Table("preferences", Kind.SOURCE_BACKED, source=PREFERENCES, fold=Fold(_read, _after))

@@ -7,7 +7,7 @@ import msgspec
 from agents.remember import remember
 from agents.stage import Outbox
 from schemas import topics
-from schemas.keys import opt_out_suppression, partition_of, user_key
+from schemas.keys import partition_of, user_key
 from schemas.records import Preference, encode
 from tables.preferences import Entry, unpack
 from tests.agents.world import HOME, MAILBOX, NOW, PARTITIONS, PHONE, RING, Record, World, preference_key, written
@@ -16,7 +16,7 @@ KEY = user_key("shop", "anna")
 BERTS = partition_of(b"bert", PARTITIONS)
 PLAIN = [{"channel": "sms", "address": PHONE}, {"channel": "email", "address": MAILBOX}]
 OUT, IN = {"channel": "sms", "category": "news"}, {"channel": "sms", "category": "news", "out": False}
-SCOPE = opt_out_suppression("shop", "anna", "sms", "news").decode()
+SCOPE = "sms/news"
 
 
 def preference(**fields: Any) -> Preference:
@@ -57,6 +57,8 @@ def copied(outbox: Outbox, offset: int = 100, at: int = NOW + 5) -> Record:
     return Record("preferences", place, offset, at, key, value)
 
 
-def suppressions(outbox: Outbox) -> list[tuple[str, bool]]:
-    """(key, whether it blocks) of every suppression written, in order."""
-    return [(record["key"], record["blocked"]) for record in written(outbox, topics.SUPPRESSIONS)]
+def suppressions(outbox: Outbox) -> list[list[str]]:
+    """The opt-outs of every suppression written, in order."""
+    found = written(outbox, topics.SUPPRESSIONS)
+    assert all(record["blocked"] is bool(record.get("opt_outs")) for record in found)
+    return [record.get("opt_outs", []) for record in found]

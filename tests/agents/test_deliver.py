@@ -11,7 +11,7 @@ from agents.policy import STALE_MS
 from agents.provider import Message, Provider, Result
 from agents.stage import Later, Outbox
 from schemas import metrics, topics
-from schemas.keys import address_suppression, opt_out_suppression, partition_of
+from schemas.keys import address_suppression, partition_of, user_suppression
 from schemas.records import Delivery
 from schemas.vocabulary import Lane, Reason
 from tables import suppressions
@@ -41,6 +41,11 @@ from tests.agents.world import (
 
 def blocked(delivering: Delivering, key: bytes, on: bool = True) -> None:
     delivering.world.tables["suppressions"][key] = suppressions.pack(on, NOW)
+
+
+def opted_out(delivering: Delivering, *scopes: str, since_ms: int = NOW) -> None:
+    key = user_suppression("shop", "anna")
+    delivering.world.tables["suppressions"][key] = suppressions.pack(bool(scopes), since_ms, scopes)
 
 
 def test_an_attempt_is_written_before_its_call_which_carries_the_rendered_message() -> None:
@@ -87,7 +92,7 @@ def test_a_suppressed_address_is_not_called(scope: str) -> None:
 @pytest.mark.parametrize("category", ["orders", "*"])
 def test_an_opt_out_by_user_channel_and_category_is_in_force(channel: str, category: str) -> None:
     delivering = Delivering()
-    blocked(delivering, opt_out_suppression("shop", "anna", channel, category))
+    opted_out(delivering, f"{channel}/{category}")
     _, outbox = delivering.run(delivered(a_delivery()))
     assert (outbox.calls, steps(outbox)) == ([], [("suppressed", "opted_out")])
 
@@ -96,10 +101,14 @@ def test_a_suppression_of_others_or_one_lifted_forbids_nothing() -> None:
     delivering, delivery = Delivering(), a_delivery()
     blocked(delivering, address_suppression("bank", delivery.address_hash, "sms"))
     blocked(delivering, address_suppression("shop", delivery.address_hash, "email"))
-    blocked(delivering, opt_out_suppression("shop", "anna", "email", "*"))
-    blocked(delivering, opt_out_suppression("shop", "anna", "sms", "news"))
-    blocked(delivering, opt_out_suppression("shop", "anna", "sms", "orders"), on=False)
+    opted_out(delivering, "email/*", "sms/news")
     assert delivering.announce(delivery)
+
+
+def test_an_opt_out_older_than_any_decision_that_goes_forbids_nothing() -> None:
+    delivering = Delivering()
+    opted_out(delivering, "*/*", since_ms=NOW - suppressions.OPT_OUTS_FOR_MS - 1)
+    assert delivering.announce(a_delivery())
 
 
 def test_a_stale_decision_goes_back_through_route_as_a_new_round_with_all_that_was_asked() -> None:
@@ -203,7 +212,7 @@ async def test_a_call_is_made_once_and_its_outcome_says_when_it_began() -> None:
 async def test_an_opt_out_that_came_after_the_announcement_still_stops_the_call() -> None:
     delivering = Delivering()
     work = delivering.announce(a_delivery())
-    blocked(delivering, opt_out_suppression("shop", "anna", "sms", "*"))
+    opted_out(delivering, "sms/*")
     outcome, made = await called(delivering, work)
     assert (made, outcome.stopped, outcome.called_ms) == ([], Reason.OPTED_OUT, 0)
     assert steps(delivering.settle(outcome)) == [("suppressed", "opted_out")]

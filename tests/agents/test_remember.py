@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.remember import SUPPRESS_FOR_MS
 from schemas import topics
-from schemas.keys import partition_of, user_key
+from schemas.keys import partition_of, user_key, user_suppression
 from schemas.records import MAX_VALUE_BYTES
 from tables.preferences import told
+from tables.suppressions import OPT_OUTS_FOR_MS
 from tables.table import Source
 from tests.agents.remembering import (
     BERTS,
@@ -38,8 +38,8 @@ def test_a_preference_becomes_the_entry_and_its_opt_outs_are_told_from_its_canon
     assert entry(world).refuses("sms", "news")
     assert suppressions(outbox) == []
     outbox = run(world, copied(outbox))
-    assert suppressions(outbox) == [(SCOPE, True)]
-    assert [key for _, key, *_ in outbox.records] == [SCOPE.encode()]
+    assert suppressions(outbox) == [[SCOPE]]
+    assert [key for _, key, *_ in outbox.records] == [user_suppression("shop", "anna")]
     assert entry(world).refuses("sms", "news")
 
 
@@ -54,7 +54,7 @@ def test_a_later_opt_in_lifts_what_an_opt_out_said() -> None:
     world = World()
     run(world, canonical(opt_outs=[OUT]))
     outbox = run(world, canonical(1, version=2, opt_outs=[IN]))
-    assert suppressions(outbox) == [(SCOPE, False)]
+    assert suppressions(outbox) == [[]]
     assert not entry(world).refuses("sms", "news")
 
 
@@ -98,8 +98,8 @@ def test_one_lane_tells_and_buries_and_the_other_only_remembers() -> None:
 
 
 def test_an_opt_out_older_than_any_live_decision_is_not_told() -> None:
-    assert suppressions(run(World(), canonical(at=NOW - SUPPRESS_FOR_MS, opt_outs=[{}]))) != []
-    assert suppressions(run(World(), canonical(at=NOW - SUPPRESS_FOR_MS - 1, opt_outs=[{}]))) == []
+    assert suppressions(run(World(), canonical(at=NOW - OPT_OUTS_FOR_MS, opt_outs=[{}]))) != []
+    assert suppressions(run(World(), canonical(at=NOW - OPT_OUTS_FOR_MS - 1, opt_outs=[{}]))) == []
 
 
 # -- what cannot be read -----------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def test_a_misplaced_preference_goes_to_its_users_partition_and_is_applied_there
     assert suppressions(outbox) == []
     copy = copied(outbox)
     assert copy.partition == HOME
-    assert suppressions(run(world, copy)) == [(SCOPE, True)]
+    assert suppressions(run(world, copy)) == [[SCOPE]]
     assert entry(world).accepted_ms == NOW - 9
 
 

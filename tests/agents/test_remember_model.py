@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from agents.remember import remember
 from agents.stage import Outbox
 from schemas import topics
-from schemas.keys import HOME_BYTES, at, partition_of, user_key
+from schemas.keys import HOME_BYTES, at, partition_of, user_key, user_suppression
 from schemas.records import Preference, encode
+from tables import suppressions
 from tables.preferences import TABLE, unpack
 from tables.table import DictEntries, Source
 from tests.agents.world import NOW, PHONE, RING, Record
@@ -28,9 +29,10 @@ Asked = tuple[bytes, bytes | None, int]
 """Key, value and partition of what a producer writes."""
 
 
-def asked(version: int, category: str, key: bytes = b"anna", place: int = HOME, tenant: str = "shop") -> Asked:
-    """A preference that can be told by what it refuses."""
-    told = {"addresses": [{"channel": "sms", "address": PHONE}], "opt_outs": [{"category": category}], "locale": "de"}
+def asked(version: int, category: str | None, key: bytes = b"anna", place: int = HOME, tenant: str = "shop") -> Asked:
+    """A preference that can be told by what it refuses; without a category it is silent."""
+    opt_outs = [{"category": category}] if category else []
+    told = {"addresses": [{"channel": "sms", "address": PHONE}], "opt_outs": opt_outs, "locale": "de"}
     if key == ANNA:
         del told["addresses"]
     body = {"tenant": tenant, "user_id": "anna", "version": version, **told}
@@ -44,6 +46,7 @@ class Log:
         self.parts: list[list[Record]] = [[] for _ in range(PARTITIONS)]
         self.tables = {"preferences": DictEntries()}
         self.told: list[bytes] = []
+        self.suppressed: dict[bytes, bytes] = {}
         self._at = [0] * PARTITIONS
         self._clock = 0
 
@@ -51,21 +54,51 @@ class Log:
         self._clock += 1
         self.parts[place].append(Record("preferences", place, len(self.parts[place]), NOW + self._clock, key, value))
 
-    def work(self, places: Sequence[int], most: int) -> bool:
-        """One batch, of so many records of each of these partitions. False if there was nothing left."""
-        batch: list[Record] = []
-        for place in places:
-            found = self.parts[place][self._at[place] : self._at[place] + most]
-            self._at[place] += len(found)
-            batch += found
+    def _run(self, places: Sequence[int], most: int) -> tuple[list[Record], Outbox]:
+        batch = [record for place in places for record in self.parts[place][self._at[place] :][:most]]
         outbox = Outbox()
         remember(RING, lambda: NOW, PARTITIONS, tell=True)(batch, self.tables, outbox)
+        return batch, outbox
+
+    def crash(self, places: Sequence[int], most: int, back: int) -> None:
+        """A batch of which the store alone is left; what was worked before it, so many records, comes again."""
+        self._run(places, most)
+        for place in places:
+            self._at[place] = max(0, self._at[place] - back)
+
+    def wipe(self) -> None:
+        """The store is lost, and restored from all that lies in the log, ahead of what was worked."""
+        assert TABLE.fold is not None
+        self.tables["preferences"].clear()
+        for record in [record for part in self.parts for record in part]:
+            source = Source(record.key or b"", record.value, record.timestamp, record.partition, PARTITIONS)
+            if (found := TABLE.fold.read(source)) is not None:
+                key = at(record.partition, found[0])
+                entry = TABLE.fold.after(found[1], self.tables["preferences"].get(key), RING)
+                assert entry is not None
+                self.tables["preferences"][key] = entry
+
+    def work(self, places: Sequence[int], most: int) -> bool:
+        """One batch, of so many records of each of these partitions. False if there was nothing left."""
+        batch, outbox = self._run(places, most)
+        for record in batch:
+            self._at[record.partition] += 1
         for topic, key, value, to, _ in outbox.records:
             if topic == topics.PREFERENCES.name:
                 self.append(key, value, to)
-            else:
+            elif topic == topics.SUPPRESSIONS.name:
                 self.told.append(value or b"")
+                self._suppress(key or b"", value)
         return bool(batch)
+
+    def _suppress(self, key: bytes, value: bytes | None) -> None:
+        fold = suppressions.TABLE.fold
+        assert fold is not None
+        found = fold.read(Source(key, value, NOW, 0, 1))
+        assert found is not None
+        entry = fold.after(found[1], self.suppressed.get(key), RING)
+        assert entry is not None
+        self.suppressed[key] = entry
 
     def drain(self, most: int = 3, turns: Sequence[Sequence[int]] = APART) -> "Log":
         for _ in range(200):
@@ -118,6 +151,15 @@ def check(log: Log) -> None:
         assert restored(compacted(whole)) == running
         for start in range(0, len(whole), 3):
             assert restored(whole[start:], log.standing(place)) == running, "a store ahead of its log"
+
+
+def check_suppressed(log: Log) -> None:
+    """What deliver would refuse is what the user refuses now."""
+    for name, standing in log.standing().items():
+        tenant, _, user = name.decode().partition("\x1f")
+        entry, suppressed = unpack(standing), log.suppressed.get(user_suppression(tenant, user))
+        for category in "abcd":
+            assert suppressions.refuses(suppressed, "sms", category, NOW) is entry.refuses("sms", category)
 
 
 def refused(log: Log, key: bytes = ANNA) -> list[str]:
@@ -183,7 +225,34 @@ def test_each_change_is_told_once() -> None:
         log.append(*asked(number, f"c{number}", place=place))
         log.drain()
     told = [msgspec.json.decode(value) for value in log.told]
-    assert [suppression["key"].rpartition("\x1f")[2] for suppression in told] == ["c0", "c1", "c2"]
+    assert [suppression["opt_outs"] for suppression in told] == [["*/c0"], ["*/c1"], ["*/c2"]]
+
+
+@pytest.mark.parametrize("key", [b"anna", ANNA])
+def test_an_opt_out_that_the_next_version_leaves_out_is_lifted_once(key: bytes) -> None:
+    log = Log()
+    for version, category in enumerate((None, "a", None, None)):
+        log.append(*asked(version, category, key))
+        log.drain(1)
+        check(log)
+        check_suppressed(log)
+    told = [msgspec.json.decode(value) for value in log.told]
+    assert [suppression["blocked"] for suppression in told] == [True, False, False]
+    assert len(log.parts[HOME]) < 16, "written again once, not for ever"
+
+
+def test_an_opt_out_taken_back_is_lifted_though_the_process_died_between() -> None:
+    log = Log()
+    log.append(*asked(1, "a", ANNA))
+    log.drain()
+    log.append(*asked(2, None, ANNA))
+    log.crash([HOME], 5, 0)
+    log.wipe()
+    log.append(*asked(1, "b", ANNA))
+    log.drain()
+    check(log)
+    check_suppressed(log)
+    assert refused(log) == []
 
 
 STEPS = st.lists(
@@ -191,13 +260,15 @@ STEPS = st.lists(
         st.builds(
             asked,
             st.integers(0, 3),
-            st.sampled_from("abcd"),
+            st.sampled_from([*"abcd", None]),
             st.sampled_from([b"anna", ANNA, b"x"]),
             st.sampled_from([0, 1]),
             st.sampled_from(["shop", "bank"]),
         ),
         st.tuples(st.sampled_from([[0], [1], [0, 1], [1, 0]]), st.integers(1, 4)),
         st.tuples(st.sampled_from([b"anna", ANNA]), st.sampled_from([None, b"{"]), st.sampled_from([0, 1])),
+        st.just(()),
+        st.tuples(st.sampled_from([[0], [1], [0, 1]]), st.integers(1, 4), st.integers(0, 4), st.booleans()),
     ),
     max_size=16,
 )
@@ -208,8 +279,14 @@ STEPS = st.lists(
 def test_whatever_is_written_and_read_when_the_tables_agree(steps: list[Any]) -> None:
     log, asked_of = Log(), defaultdict[bytes, list[int]](list)
     for step in steps:
-        if len(step) == 2:
+        if not step:
+            log.drain()
+        elif len(step) == 2:
             log.work(*step)
+        elif len(step) == 4:
+            log.crash(*step[:3])
+            if step[3]:
+                log.wipe()
         else:
             log.append(*step)
             if step[1] not in (None, b"{"):
@@ -217,4 +294,5 @@ def test_whatever_is_written_and_read_when_the_tables_agree(steps: list[Any]) ->
                 asked_of[user_key(body["tenant"], "anna")].append(body["version"])
     log.drain()
     check(log)
+    check_suppressed(log)
     assert {key: entry[0] for key, entry in log.running().items()} == {k: max(v) for k, v in asked_of.items()}

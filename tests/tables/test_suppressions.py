@@ -4,26 +4,56 @@ from itertools import permutations
 
 import pytest
 
-from schemas.keys import address_suppression, opt_out_suppression
+from agents.policy import STALE_MS
+from schemas.keys import address_suppression, user_suppression
 from schemas.records import Suppression, encode
 from schemas.sealing import KeyRing
-from tables.suppressions import TABLE, blocks, keys_of, pack
+from tables.suppressions import OPT_OUTS_FOR_MS, TABLE, address_keys, blocks, pack, refuses
 from tables.table import Source
 
 RING = KeyRing({1: bytes(32)}, bytes(32))
 
 
-def test_a_delivery_is_asked_about_by_address_and_by_user_for_its_channel_its_category_and_all() -> None:
-    assert keys_of("shop", "anna", "sms", "news", "hash") == [
+NOW = 1_800_000_000_000
+
+
+def test_an_address_is_asked_about_on_its_channel_and_on_all() -> None:
+    assert address_keys("shop", "sms", "hash") == (
         address_suppression("shop", "hash", "sms"),
         address_suppression("shop", "hash", "*"),
-        *(opt_out_suppression("shop", "anna", c, w) for c in ("sms", "*") for w in ("news", "*")),
-    ]
+    )
 
 
 def test_no_key_of_an_address_is_one_of_a_user_and_none_of_another_tenant() -> None:
-    mine, theirs = keys_of("shop", "anna", "sms", "news", "hash"), keys_of("bank", "anna", "sms", "news", "hash")
-    assert len({*mine, *theirs}) == 12
+    tenants = ("shop", "bank")
+    keys = {key for tenant in tenants for key in address_keys(tenant, "sms", "anna")}
+    assert len(keys | {user_suppression(tenant, "anna") for tenant in tenants}) == 6
+
+
+@pytest.mark.parametrize(
+    ("opt_outs", "expected"),
+    [
+        (["sms/news"], True),
+        (["sms/*"], True),
+        (["*/news"], True),
+        (["*/*"], True),
+        (["email/*", "sms/orders"], False),
+        (["email/*", "sms/news"], True),
+        ([], False),
+    ],
+)
+def test_the_opt_outs_of_a_user_refuse_what_they_cover(opt_outs: list[str], expected: bool) -> None:
+    entry = pack(bool(opt_outs), NOW, opt_outs)
+    assert refuses(entry, "sms", "News", NOW) is expected
+    assert not refuses(None, "sms", "news", NOW)
+
+
+def test_opt_outs_expire_an_hour_after_every_decision_that_does_not_know_them() -> None:
+    entry = pack(True, NOW, ["*/*"])
+    assert STALE_MS < OPT_OUTS_FOR_MS
+    assert refuses(entry, "sms", "news", NOW + OPT_OUTS_FOR_MS)
+    assert not refuses(entry, "sms", "news", NOW + OPT_OUTS_FOR_MS + 1)
+    assert blocks(entry), "the suppression of an address stays"
 
 
 def test_only_a_record_that_says_blocked_blocks() -> None:
@@ -63,3 +93,11 @@ def test_in_any_order_the_record_of_the_latest_moment_holds() -> None:
 
 def test_of_two_records_of_one_moment_the_one_that_lies_later_holds() -> None:
     assert after(pack(True, 9), told(9, False)) == pack(False, 9)
+
+
+def test_the_later_opt_outs_of_a_user_take_back_what_they_do_not_name() -> None:
+    before = encode(Suppression(key="k", blocked=True, reason="r", since_ms=NOW, opt_outs=["sms/news", "*/orders"]))
+    later = encode(Suppression(key="k", blocked=True, reason="r", since_ms=NOW + 1, opt_outs=["*/orders"]))
+    for order in ((before, later), (later, before)):
+        entry = after(after(None, order[0]), order[1])
+        assert (refuses(entry, "sms", "news", NOW), refuses(entry, "sms", "orders", NOW)) == (False, True)
