@@ -122,7 +122,9 @@ PLACES = st.fixed_dictionaries({"channel": st.sampled_from([*CHANNELS, "fax"]), 
 HASH = st.text("0123456789abcdef", min_size=32, max_size=32)
 SEALED = st.fixed_dictionaries({"sealed": st.just("AAAA"), "hash": HASH})
 ADDRESSES = st.builds(lambda place, seal: place | seal, PLACES, SEALED)
-CHOICES = st.fixed_dictionaries({"channel": TEXT, "category": TEXT.map(category_key), "out": st.booleans()})
+CHOICES = st.fixed_dictionaries(
+    {"channel": TEXT, "category": TEXT.map(category_key).filter(bool), "out": st.booleans()}
+)
 TOLD = st.fixed_dictionaries(
     {
         "addresses": st.lists(ADDRESSES, max_size=4, unique_by=itemgetter("hash")),
