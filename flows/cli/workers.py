@@ -14,7 +14,7 @@ from flows.cli.doors import reached
 from flows.cli.folder import alone, writable
 from flows.engine.host.process import Host
 from flows.engine.host.process import run as host
-from flows.settings import Settings
+from flows.settings import Settings, worker_id
 from flows.supervisor import Supervisor, roles
 from schemas.errors import Misconfigured
 from schemas.vocabulary import Lane
@@ -35,8 +35,8 @@ def worker(names: tuple[str, ...], lane: str | None, beside: bool, worker: str |
                carillon worker --beside --id beside-0
     """
     settings = Settings.from_environment()
-    if worker:
-        settings = replace(settings, worker=worker)
+    if worker is not None:
+        settings = replace(settings, worker=worker_id("--id", worker))
     built = roster.build(hosted(names, lane, beside), settings)
     if not shared and len(lanes := {flow.lane for flow in built if flow.lane}) > 1:
         raise Misconfigured(

@@ -67,6 +67,89 @@ def test_an_address_that_is_none_is_refused_by_name_with_an_example(name: str, g
         Settings.from_environment({name: given})
 
 
+@pytest.mark.parametrize(
+    ("given", "region"),
+    [
+        ({}, "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "ap-south-1"}, "ap-south-1"),
+        ({"CARILLON_REGION": "eu-west-3", "AWS_REGION": "ap-south-1"}, "eu-west-3"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
+    ],
+)
+def test_the_region_is_carillon_s_own_then_that_of_aws(given: dict[str, str], region: str) -> None:
+    assert Settings.from_environment(given).region == region
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("CARILLON_PARTITION", "did you mean CARILLON_PARTITIONS?"),
+        ("CARILLON_TWILO_URL", "did you mean CARILLON_TWILIO_URL?"),
+        ("CARILLON_ZZZ", "unset it"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_refused_with_the_nearest_name(name: str, hint: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        Settings.from_environment({name: "secret"})
+    assert str(caught.value).startswith(f"{name} is no setting: {hint}")
+    assert "secret" not in str(caught.value)
+
+
+def test_what_kubernetes_sets_for_a_service_is_no_misspelt_setting() -> None:
+    Settings.from_environment(
+        {
+            "CARILLON_GATEWAY_SERVICE_HOST": "10.0.0.1",
+            "CARILLON_GATEWAY_SERVICE_PORT_HTTP": "80",
+            "CARILLON_PORT": "tcp://10.0.0.1:80",
+            "CARILLON_PORT_80_TCP_ADDR": "10.0.0.1",
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ["REGION", "BUCKET", "LOGS_TABLE", "STATE", "METRICS_HOST", "WORKER", "KAFKA"])
+def test_an_empty_value_is_refused_by_name(name: str) -> None:
+    for given in ("", " \n"):
+        with pytest.raises(Misconfigured, match=f"CARILLON_{name} "):
+            Settings.from_environment({f"CARILLON_{name}": given})
+
+
+def test_white_space_around_a_value_does_not_count() -> None:
+    found = Settings.from_environment(
+        {
+            "CARILLON_KAFKA": " a:1, b:2\n",
+            "CARILLON_KEYS": f"1:{KEY},\n2:{KEY}\n",
+            "CARILLON_INDEX_KEY": f"{KEY}\n",
+            "CARILLON_BUCKET": "mine\n",
+            "CARILLON_PARTITIONS": " 4 ",
+        }
+    )
+    assert (found.kafka, found.bucket, found.partitions) == ("a:1,b:2", "mine", 4)
+    assert "ids=[1, 2]" in repr(found.ring())
+
+
+@pytest.mark.parametrize("given", ["localhost", "a:1,b", "kafka://a:1", "a:0", "a:65536", "a:1;b:2", "a:1,", ":9092"])
+def test_brokers_of_another_form_are_refused_with_an_example(given: str) -> None:
+    with pytest.raises(Misconfigured, match=r"CARILLON_KAFKA must be host:port\[,host:port\], such as 127"):
+        Settings.from_environment({"CARILLON_KAFKA": given})
+
+
+@pytest.mark.parametrize("given", ["[::1]:9092", "kafka-0.kafka.svc:9092,kafka-1.kafka.svc:9092"])
+def test_brokers_by_name_or_number_are_taken(given: str) -> None:
+    assert Settings.from_environment({"CARILLON_KAFKA": given}).kafka == given
+
+
+@pytest.mark.parametrize("given", ["../other", "a/b", "..", "-", "a b", "x" * 129])
+def test_a_worker_s_name_that_is_no_folder_s_is_refused(given: str) -> None:
+    with pytest.raises(Misconfigured, match="CARILLON_WORKER must be 1 to 128 letters"):
+        Settings.from_environment({"CARILLON_WORKER": given})
+
+
+def test_two_keys_under_one_id_are_refused() -> None:
+    with pytest.raises(Misconfigured, match="two keys under one id"):
+        Settings.from_environment({"CARILLON_KEYS": f"1:{KEY},1:{KEY}", "CARILLON_INDEX_KEY": KEY}).ring()
+
+
 def test_every_setting_is_read_somewhere() -> None:
     sources = "\n".join(path.read_text() for path in Path(flows.__file__).parent.rglob("*.py"))
     unread = [each.name for each in fields(Settings) if not re.search(rf"(settings|self)\.{each.name}\b", sources)]

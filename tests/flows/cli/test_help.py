@@ -75,7 +75,7 @@ def test_what_a_group_says_of_its_commands_is_not_cut_short(name: str, command: 
         (("worker", "--lane", "high"), "`carillon keys` makes a pair"),
         (("prefer", "--user", "ada", "--address", "pigeon=coop"), "channels: push, sms, email"),
         (("prefer", "--user", "ada", "--address", "sms=12"), "give a number in E.164 form, such as +49"),
-        (("prefer", "--user", "ada", "--address", "push=tok"), "give a registration token of 8 to 4096 characters"),
+        (("prefer", "--user", "ada", "--address", "push=tok"), "give a registration token of 8 to 4096"),
         (("send", "--user", "ada", "--template", "otp", "--class", "otp", "--param", "code"), "write it as name=value"),
         (("prefer", "--user", "ada", "--opt-out", "news"), "write it as channel/category"),
         (
