@@ -28,11 +28,12 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of a plan."""
+    """One line of a plan; `partitions` is how many a refused topic has."""
 
     topic: Topic
     need: Need
     what: str
+    partitions: int = 0
 
 
 class Cluster:
@@ -56,7 +57,7 @@ class Cluster:
                 changes.append(Change(topic, Need.CREATE, f"{self._partitions} partitions"))
             elif len(found.partitions) != self._partitions:
                 what = f"has {len(found.partitions)} partitions, the environment {self._partitions}"
-                changes.append(Change(topic, Need.REFUSE, what))
+                changes.append(Change(topic, Need.REFUSE, what, len(found.partitions)))
             else:
                 existing.append(topic)
         return changes + self._configurations(existing)
@@ -79,9 +80,9 @@ class Cluster:
     def apply(self, wanted: Iterable[Topic]) -> list[Change]:
         """Create and configure what the plan names; returns it. Raises TopicsDiffer where counts differ."""
         changes = self.plan(wanted)
-        refused = [change for change in changes if change.need is Need.REFUSE]
+        refused = {change.topic.name: change.partitions for change in changes if change.need is Need.REFUSE}
         if refused:
-            raise TopicsDiffer("; ".join(f"{change.topic.name} {change.what}" for change in refused))
+            raise TopicsDiffer.of(refused, self._partitions)
         new = [
             NewTopic(c.topic.name, self._partitions, self._replication, config=c.topic.settings())
             for c in changes

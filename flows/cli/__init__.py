@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from flows.cli import environment
-from schemas.errors import CarillonError
+from schemas.errors import CarillonError, Unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,11 @@ COMMANDS: Mapping[str, Known] = {
 
 
 class Refused(click.ClickException):
-    """An error of ours on its way out: one line, exit code 2."""
+    """An error of ours on its way out: one line and an exit code, 2 unless another start can help."""
 
-    exit_code = 2
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = code
 
 
 class Commands(click.Group):
@@ -84,7 +86,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CarillonError as error:
-            raise Refused(str(error)) from None
+            raise Refused(str(error), 69 if isinstance(error, Unreachable) else 2) from None
 
 
 @click.command(cls=Commands, context_settings={"max_content_width": 110})
@@ -93,7 +95,9 @@ def main() -> None:
     SMS or email.
 
     Settings are CARILLON_* variables: flows/settings.py names Carillon's own with their defaults, agents/providers/
-    those of each provider. Beside a running `carillon up` nothing needs to be set: what the environment lacks is read
+    those of each provider; a name that nothing reads is refused. The AWS region is CARILLON_REGION, else AWS_REGION,
+    else AWS_DEFAULT_REGION, else eu-central-1. Exit codes: 2 for what has to be mended first, 69 for a server that does
+    not answer. Beside a running `carillon up` nothing needs to be set: what the environment lacks is read
     from .carillon/stack.env and .carillon/keys.env of this folder.
     """
     environment.fill(environ, Path.cwd())

@@ -24,7 +24,9 @@ def reached(settings: Settings) -> Iterator[None]:
     except TimeoutError:
         raise Unreachable(f"no answer in time from Kafka at {settings.kafka} (CARILLON_KAFKA)") from None
     except NoCredentialsError:
-        raise Unreachable("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set for DynamoDB and S3") from None
+        raise Misconfigured(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set for DynamoDB and S3: local servers take any value"
+        ) from None
     except ClientError as error:
         code, words = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         more = ". `carillon setup` makes what has to be there" if code in _MISSING else f", {words}"

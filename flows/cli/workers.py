@@ -78,7 +78,10 @@ def hosted(names: tuple[str, ...], lane: str | None, beside: bool) -> list[str]:
 def run(workers: int) -> None:
     """Run every flow on this machine: one process a lane, and one for the flows that no sender waits for.
 
-    A process that ends is started again under its id, with its tables, within a second. Ctrl-C or SIGTERM drains all.
+    A process that ends is started again under its id, with its tables, within a second; one that ends with exit code 2
+    or 78 stays down. Where a process is refused at its first start, all are stopped and this ends with 2. Ctrl-C or
+    SIGTERM drains all. CARILLON_METRICS_PORT is the port of the first process, the others have those after it; without
+    it all have free ones.
 
     \b
     Example:  carillon run --workers 2
@@ -89,9 +92,11 @@ def run(workers: int) -> None:
     settings = Settings.from_environment()
     settings.ring()
     logs_folder = environment.home(Path()) / "logs"
-    supervisor = Supervisor(roles(workers, settings.worker), logs_folder, click.echo)
+    supervisor = Supervisor(roles(workers, settings.worker), logs_folder, click.echo, first_port=settings.metrics_port)
     supervisor.start()
     try:
         supervisor.watch(ending)
     finally:
         supervisor.stop()
+    if supervisor.refused:
+        raise Misconfigured(supervisor.refused)

@@ -107,6 +107,8 @@ class Demo:
         while not ready(addresses):
             supervisor.look()
             self._stack.check()
+            if supervisor.refused:
+                raise Misconfigured(supervisor.refused)
             if time.monotonic() > deadline:
                 raise Misconfigured(f"the workers are not ready after {READY_S:.0f} s:\n{supervisor.last_words()}")
             time.sleep(0.1)

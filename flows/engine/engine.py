@@ -237,10 +237,7 @@ class Engine:
         names = [*self._topics, *self.tables.log_of.values(), *(topic.name for topic in self.flow.writes)]
         counts = {name: self.producer.partitions(name) for name in names}
         if set(counts.values()) != {count}:
-            raise TopicsDiffer(
-                f"{self.flow.name} needs topics of {count} partitions (CARILLON_PARTITIONS), found {counts}: "
-                "see `carillon topics plan`"
-            )
+            raise TopicsDiffer.of(counts, count)
 
 
 def _nothing() -> None:

@@ -41,7 +41,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from flows.engine.stop import die
-from schemas.errors import EngineBroken
+from schemas.errors import LogRecreated
 
 _LOOK_S = 0.2
 T = TypeVar("T")
@@ -108,7 +108,7 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def starts(self, places: Iterable[TP]) -> dict[TP, int]:
         """Where each partition is read from: the committed offset, or else the earliest (runs in the client's loop).
 
-        Raises EngineBroken where the log ends before what was committed.
+        Raises LogRecreated where the log ends before what was committed.
         """
         consumer = self._ensure_consumer()
         wanted = [TopicPartition(tp.topic, tp.partition) for tp in places]
@@ -119,9 +119,9 @@ class Thread(driver.AIOKafkaConsumerThread):
             known = committed.get(place)
             offset = known.offset if known is not None and known.offset >= 0 else earliest[place]
             if offset > ends[place]:
-                raise EngineBroken(
+                raise LogRecreated(
                     f"{place.topic}/{place.partition} ends at {ends[place]}, before the committed {offset}: "
-                    "the topic was made anew; delete the consumer group's offsets and the local state of this flow"
+                    "the topic was made anew; delete the group's offsets and this worker's folder in CARILLON_STATE"
                 )
             found[TP(place.topic, place.partition)] = offset
         return found

@@ -6,8 +6,12 @@ import sys
 import traceback
 from typing import NoReturn
 
-from schemas.errors import EngineBroken, Misconfigured
+from schemas.errors import EngineBroken, Misconfigured, Unreachable
 
+EXIT_MISCONFIGURED = 2
+"""As every command ends that is refused: starting it again mends nothing, a setting or some state has to be mended."""
+EXIT_UNREACHABLE = 69
+"""sysexits.h EX_UNAVAILABLE: a server does not answer; the supervisor restarts the process until it does."""
 EXIT_BROKEN = 70
 """sysexits.h EX_SOFTWARE: the supervisor restarts the process under its id."""
 EXIT_FAULTY = 78
@@ -16,12 +20,19 @@ EXIT_FAULTY = 78
 log = logging.getLogger("carillon.engine")
 
 
-def die(why: str, error: BaseException | None = None, code: int = EXIT_BROKEN) -> NoReturn:
-    """Log `why` and end the process at once."""
+def die(why: str, error: BaseException | None = None, code: int | None = None) -> NoReturn:
+    """Log `why` and end the process at once, with `code` or else the one that goes with the error."""
     log.critical("fail_stop", extra={"why": why, "trace": _trace(error)})
     logging.shutdown()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(exit_code(error) if code is None else code)
+
+
+def exit_code(error: BaseException | None) -> int:
+    """How a process ends by an error: the code says to its supervisor whether another start can help."""
+    if isinstance(error, Unreachable):
+        return EXIT_UNREACHABLE
+    return EXIT_MISCONFIGURED if isinstance(error, Misconfigured) else EXIT_BROKEN
 
 
 def _trace(error: BaseException | None) -> str:

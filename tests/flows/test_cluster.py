@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from flows.cluster import Cluster, Need
 from schemas.errors import Misconfigured, TopicsDiffer
 from schemas.topics import Cleanup, Topic
+from tests.watching import eventually
 
 Found = dict[str, str]
 
@@ -52,6 +53,7 @@ def test_a_topic_that_is_set_otherwise_is_configured_and_what_we_do_not_name_is_
     cluster = Cluster(kafka, 2, 1)
     cluster.apply([topic])
     wanted = Topic(topic.name, "key", None, retention_s=None, cleanup=Cleanup.COMPACT)
+    assert eventually(lambda: cluster.plan([topic]) == [], 10.0), "a new topic is known to its broker after a while"
     [change] = cluster.plan([wanted])
     assert change.need is Need.CONFIGURE
     assert "cleanup.policy=compact" in change.what
@@ -67,7 +69,7 @@ def test_a_changed_partition_count_is_refused_and_then_nothing_at_all_is_applied
     other = Topic(f"{topic.name}-new", "key", None)
     cluster = Cluster(kafka, 3, 1)
     assert needs(cluster, topic, other) == [(topic.name, Need.REFUSE), (other.name, Need.CREATE)]
-    with pytest.raises(TopicsDiffer, match=f"{topic.name} has 2 partitions, the environment 3"):
+    with pytest.raises(TopicsDiffer, match=f"topics {topic.name} have 2 partitions; CARILLON_PARTITIONS says 3"):
         cluster.apply([topic, other])
     assert needs(Cluster(kafka, 3, 1), other) == [(other.name, Need.CREATE)]
 

@@ -3,7 +3,7 @@
 import re
 
 from schemas import errors
-from schemas.errors import CarillonError, Malformed, Unreachable
+from schemas.errors import CarillonError, Malformed, TopicsDiffer, Unreachable
 from schemas.vocabulary import Reason
 
 
@@ -21,7 +21,7 @@ def real(kind: type[Exception], depth: int = 0) -> list[tuple[int, str]]:
 
 def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
     assert drawn() == real(CarillonError)
-    assert len(drawn()) == 7
+    assert len(drawn()) == 8
 
 
 def test_every_error_says_what_its_caller_does_next() -> None:
@@ -38,3 +38,11 @@ def test_a_malformed_record_says_its_reason() -> None:
     assert str(Malformed(Reason.INVALID)) == "invalid"
     assert str(Malformed(Reason.TOO_LARGE, "5 bytes")) == "too_large: 5 bytes"
     assert Malformed(Reason.INVALID).reason is Reason.INVALID
+
+
+def test_topics_of_another_partition_count_are_named_by_count_and_only_a_few_of_them() -> None:
+    found = {"a": 8, "b": 4, "c": 4, "d": 4, "e": 4, "f": 0}
+    assert str(TopicsDiffer.of(found, 8)) == (
+        "topics f are missing; topics b, c, d and 1 more have 4 partitions; CARILLON_PARTITIONS says 8: "
+        "see `carillon topics plan`"
+    )

@@ -27,7 +27,7 @@ from flows.engine.stop import die
 from flows.engine.tenure import HEARTBEAT_S
 from flows.settings import Settings
 from schemas import metrics
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Unreachable
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane
 from tables.table import Kind
@@ -133,7 +133,7 @@ class Process:
             table.start()
         for table in self.replicated.values():
             if not await loop.run_in_executor(self._pool, table.wait_whole, 60.0):
-                raise Misconfigured(f"{table.table.name} was not read within 60 s: are the brokers reachable?")
+                raise Unreachable(f"{table.table.name} was not read from Kafka within 60 s")
         port = serve(self.host.metrics_host, self.host.metrics_port, self.meters.registry, self.watchdog.health)
         self.watchdog.start()
         beats = loop.create_task(self._beat())

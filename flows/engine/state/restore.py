@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from flows.engine.kafka.consumers import ungrouped
 from flows.engine.state.changelog import unpack
 from flows.engine.state.store import Store
-from schemas.errors import EngineBroken
+from schemas.errors import EngineBroken, LogRecreated
 from schemas.keys import at
 from schemas.sealing import KeyRing
 from tables.table import Fold, Source
@@ -83,9 +83,9 @@ def _positions(consumer: Consumer, logs: list[Log]) -> dict[tuple[str, int], Log
         kept = log.store.offset(log.partition)
         log.at = low if kept is None or kept < low else kept
         if log.at > log.end:
-            raise EngineBroken(
+            raise LogRecreated(
                 f"{log.topic}/{log.partition} ends at {log.end}, before the local store at {log.at}: "
-                "the topic was made anew; remove the local state of this flow"
+                "the topic was made anew; remove this worker's folder in CARILLON_STATE"
             )
         if log.at < log.end:
             pending[log.topic, log.partition] = log

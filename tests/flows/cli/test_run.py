@@ -79,13 +79,16 @@ def test_sigterm_drains_every_worker_and_ends_with_0(run: Run, tmp_path: Path) -
         assert '"event": "process_ended"' in (tmp_path / ".carillon" / "logs" / f"{id_}.log").read_text()
 
 
-def test_a_worker_that_only_ends_is_left_alone_for_a_while(prepared: dict[str, str], tmp_path: Path) -> None:
+def test_run_ends_with_2_and_the_remedy_when_a_worker_is_misconfigured(
+    prepared: dict[str, str], tmp_path: Path
+) -> None:
     started = Run(tmp_path, {**prepared, "CARILLON_TWILIO_SECRET": ""})
     try:
-        assert eventually(lambda: "starting it again in 5 s" in started.said.read_text(), READY_S), (
-            started.said.read_text()
-        )
-        assert "twilio is configured by half" in started.said.read_text()
+        assert started.process.wait(READY_S) == 2, started.said.read_text()
     finally:
-        started.process.terminate()
-        assert started.process.wait(40) == 0
+        started.process.kill()
+        started.process.wait()
+    last = started.said.read_text().splitlines()[-1]
+    assert last.startswith("Error: run-")
+    assert "cannot start: twilio is configured by half" in last
+    assert not any(map(running, started.pids().values()))

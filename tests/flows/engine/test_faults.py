@@ -16,7 +16,7 @@ from deploy.local.children import Nursery
 from deploy.local.stack import Stack
 from flows.clock import now_ms
 from flows.engine.culprits import MOST
-from flows.engine.stop import EXIT_FAULTY
+from flows.engine.stop import EXIT_FAULTY, EXIT_MISCONFIGURED
 from tests.conftest import LIB
 from tests.flows.engine.conftest import Toy, eventually
 
@@ -198,7 +198,7 @@ def test_a_changed_partition_count_is_refused_at_the_start(toy: Toy) -> None:
 def test_topics_that_all_have_another_count_than_was_set_are_refused_at_the_start(toy: Toy) -> None:
     worker = toy.spawn(TOY_PARTITIONS="4")
     assert worker.wait() == 1
-    assert "needs topics of 4 partitions (CARILLON_PARTITIONS)" in worker.child.tail()
+    assert "have 2 partitions; CARILLON_PARTITIONS says 4: see `carillon topics plan`" in worker.child.tail()
 
 
 @pytest.mark.parametrize("purpose", ["log", "out"])
@@ -226,7 +226,7 @@ def test_offsets_committed_past_the_end_of_a_log_are_refused_instead_of_waiting_
     past = ConsumerGroupTopicPartitions(f"carillon-{toy.name}", [TopicPartition(toy.topics.asked.name, 0, 1_000)])
     toy.admin.alter_consumer_group_offsets([past])[past.group_id].result(10)
     worker = toy.spawn()
-    assert worker.wait() == 70
+    assert worker.wait() == EXIT_MISCONFIGURED
     assert "the topic was made anew" in worker.events("fail_stop")[0]["trace"]
 
 

@@ -42,3 +42,10 @@ def test_the_message_of_an_error_is_never_shown() -> None:
 @pytest.mark.parametrize("kind", ["EngineBroken", "Misconfigured"])
 def test_what_is_meant_for_the_operator_is_shown(kind: str) -> None:
     assert end(f"raise {kind}('do this next')")[1]["trace"] == "do this next"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("EngineBroken", 70), ("Misconfigured", 2), ("LogRecreated", 2), ("Unreachable", 69)]
+)
+def test_the_exit_code_says_whether_another_start_can_help(kind: str, code: int) -> None:
+    assert end(f"raise {kind}('what')")[0] == code

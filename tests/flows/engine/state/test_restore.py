@@ -14,7 +14,7 @@ from flows.cluster import Cluster
 from flows.engine.state.changelog import pack
 from flows.engine.state.restore import Log, restore
 from flows.engine.state.store import Store
-from schemas.errors import EngineBroken
+from schemas.errors import LogRecreated
 from schemas.keys import at
 from schemas.sealing import KeyRing
 from schemas.topics import Topic
@@ -109,7 +109,7 @@ def test_a_log_whose_every_record_has_expired_is_no_hindrance(logged: Logged) ->
 def test_a_log_that_ends_before_the_stores_offset_is_refused(logged: Logged) -> None:
     logged.batch({b"a": b"1"})
     logged.store.write({}, {0: 2})
-    with pytest.raises(EngineBroken, match="ends at 1, before the local store at 2.*remove the local state"):
+    with pytest.raises(LogRecreated, match="ends at 1, before the local store at 2.*remove this worker's folder"):
         logged.restore()
 
 
