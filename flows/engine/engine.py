@@ -73,7 +73,8 @@ class Engine:
         self._guarded = Guarded(flow, self.tables)
         self.calls: Calls | None = None
         if flow.outside is not None:
-            self.calls = Calls(flow.outside, flow.waits, replicated, self._settled, self._done, self._may_act)
+            then = self._settled, self._done, self._may_act, self._raised
+            self.calls = Calls(flow.outside, flow.waits, replicated, *then)
         self.tenure = Tenure(
             flow,
             self.tables,
@@ -231,6 +232,12 @@ class Engine:
     def _settled(self, results: list[object], durable: Then, whole: Then) -> None:
         """Results of calls: write what follows from them."""
         self._emit(*self._guarded.settle(results), durable, whole)
+
+    def _raised(self, error: BaseException) -> None:
+        """A call raised: it counts as a record on which a stage does."""
+        log.warning("call_raised", extra={"flow": self.flow.name, "error": type(error).__name__})
+        self._meters.count(metrics.CULPRITS, (self.flow.name,))
+        self._guarded.culprit(error)
 
     def check_partitions(self, count: int) -> None:
         """Refuse topics that are missing, or that have not the environment's partition count. Raises TopicsDiffer."""

@@ -35,11 +35,12 @@ UNHURRIED = Waits(fetch_max_wait_ms=100, linger_ms=50.0, settle_s=0.1, drain_s=5
 class Outside:
     """What a flow does outside Kafka, once what it announced is durable.
 
-    `perform` does one piece of work, given the replicated tables, and returns its result; it never raises for what the
-    outside does. `abandon` says what is known of a piece that was cut off or (started: False) never begun; None leaves
-    its records uncommitted, for the next owner to do. `settle` is a stage over results instead of records, `bury` what
-    becomes of one on which it raises or which leads to too large a record; without it that ends the process. `start`
-    gets a check to make before whatever is done outside later than `perform` began: it ends a process that stood still.
+    `perform` does one piece of work, given the replicated tables, and returns its result; it never raises for what
+    the outside does; one that raises all the same counts as cut off. `abandon` says what is known of a piece that
+    was cut off or (started: False) never begun; None leaves its records uncommitted, for the next owner to do.
+    `settle` is a stage over results instead of records, `bury` what becomes of one on which it raises or which
+    leads to too large a record; without it that ends the process. `start` gets a check to make before whatever is
+    done outside later than `perform` began: it ends a process that stood still.
     """
 
     window: int

@@ -8,7 +8,7 @@ raises or is too large itself, it is buried without its key and body, and at las
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NoReturn, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from agents.stage import Input, Later, Outbox, Outgoing, Tables
 from flows.engine.culprits import Culprits
@@ -127,13 +127,14 @@ class Guarded:
     def _detail(self, error: Exception) -> str:
         if isinstance(error, TooLarge):
             return str(error)
-        if self.culprits.add(time.monotonic()):
-            self._stop(error)
+        self.culprit(error)
         return type(error).__name__
 
-    def _stop(self, error: Exception) -> NoReturn:
-        why = f"a stage of {self._flow.name} raised on {self.culprits.found} records within a minute, "
-        die(f"{why}so the fault is its own: mend it, then start it again", error, EXIT_FAULTY)
+    def culprit(self, error: BaseException) -> None:
+        """Something of ours raised on one record; on so many that the fault is not theirs the process ends."""
+        if self.culprits.add(time.monotonic()):
+            why = f"a stage of {self._flow.name} raised on {self.culprits.found} records within a minute, "
+            die(f"{why}so the fault is its own: mend it, then start it again", error, EXIT_FAULTY)
 
     def _count(self, error: Exception, outbox: Outbox) -> None:
         outbox.count(metrics.OVERSIZE if isinstance(error, TooLarge) else metrics.CULPRITS, self._flow.name)

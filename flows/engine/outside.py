@@ -48,8 +48,10 @@ class Calls:
         settled: Settled,
         done: Callable[[Spans], None],
         may_act: Callable[[], bool],
+        raised: Callable[[BaseException], None],
     ) -> None:
         self._outside = outside
+        self._raised = raised
         self._replicated = replicated
         self._settle_s = waits.settle_s
         self._settled = settled
@@ -124,9 +126,17 @@ class Calls:
         if task.cancelled():
             self._cut_off(announced, work, started=True)
         elif (error := task.exception()) is not None:
-            die("a call outside raised: it must return a result for whatever happens", error)
+            self._broken(announced, work, error)
         else:
             self._finished(announced, task.result())
+
+    def _broken(self, announced: _Announced, work: object, error: BaseException) -> None:
+        """A call that raised, by a bug of ours: nobody knows how far it came, as with one that was cut off."""
+        result = self._outside.abandon(work, True)
+        if result is None:
+            die("a call outside raised: it must return a result for whatever happens", error)
+        self._raised(error)
+        self._finished(announced, result)
 
     def _cut_off(self, announced: _Announced, work: object, *, started: bool) -> None:
         result = self._outside.abandon(work, started)

@@ -24,7 +24,7 @@ WAITS = Waits(fetch_max_wait_ms=1, linger_ms=1, settle_s=0.005, drain_s=0.2)
 
 
 class Stand:
-    """Calls of a flow; a piece of work is a number of seconds, or "never"."""
+    """Calls of a flow; a piece of work is a number of seconds, "never" or "raise"."""
 
     def __init__(self, window: int = 4) -> None:
         self.settled: list[list[object]] = []
@@ -33,8 +33,9 @@ class Stand:
         self.durable_at_once = True
         self.begun: list[object] = []
         self.heard = True
+        self.raised: list[BaseException] = []
         outside = Outside(window, self._perform, lambda work, started: (work, "cut" if started else "not begun"), None)  # type: ignore[arg-type]
-        self.calls = Calls(outside, WAITS, {}, self._settle, self._done, lambda: self.heard)
+        self.calls = Calls(outside, WAITS, {}, self._settle, self._done, lambda: self.heard, self.raised.append)
         self.done: list[Span] = []
         self.part = Partition("t", 0, 0)
 
@@ -42,6 +43,8 @@ class Stand:
         self.begun.append(work)
         if work == "never":
             await asyncio.Event().wait()
+        if work == "raise":
+            raise ValueError("a secret that no log may show")
         assert isinstance(work, float)
         await asyncio.sleep(work)
         return work, "ended"
@@ -230,7 +233,7 @@ async def perform(work, tables):
 
 async def main():
     flows.engine.outside.CUT_OFF_S = 0.1
-    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True)
+    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True, None)
     part = Partition("t", 0, 0)
     calls.announce([(part, part.frontier.begin(1, 0.0))], [object()])[0]()
     await asyncio.sleep(0.01)
@@ -242,7 +245,15 @@ asyncio.run(asyncio.wait_for(main(), 10))
     assert done.returncode == 70
 
 
-def test_a_call_that_raises_ends_the_process() -> None:
+async def test_a_call_that_raises_counts_as_cut_off_and_the_others_go_on() -> None:
+    stand = Stand()
+    span = stand.announce("raise", 0.01)
+    await watching.until(lambda: stand.done)
+    assert sorted(stand.results, key=str) == [("raise", "cut"), (0.01, "ended")]
+    assert ([type(error) for error in stand.raised], stand.done) == ([ValueError], [span])
+
+
+def test_a_call_that_raises_where_nothing_may_be_said_of_it_ends_the_process() -> None:
     program = """
 import asyncio
 from flows.engine.flow import Outside, Waits
@@ -253,7 +264,8 @@ async def perform(work, tables):
     raise ValueError("a secret that no log may show")
 
 async def main():
-    calls = Calls(Outside(1, perform, None, None), Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True)
+    outside = Outside(1, perform, lambda work, started: None, None)
+    calls = Calls(outside, Waits(1, 1, 0.01, 1.0), {}, None, None, lambda: True, None)
     part = Partition("t", 0, 0)
     calls.announce([(part, part.frontier.begin(1, 0.0))], [object()])[0]()
     await asyncio.sleep(5)
