@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.keys import SEPARATOR, notification_id
+from schemas.errors import Malformed
+from schemas.keys import check_names, notification_id
 from schemas.records import Name, Record
 from schemas.vocabulary import Lane
 
@@ -69,11 +70,11 @@ class Identity(NamedTuple):
     def notification_id(self, lane: Lane) -> str | None:
         """The id of the notification that was meant, where every part of it is whole."""
         try:
-            msgspec.convert(self._asdict(), _Named)
-        except msgspec.ValidationError:
+            named = msgspec.convert(self._asdict(), _Named)
+            check_names(**msgspec.structs.asdict(named))
+        except (msgspec.ValidationError, Malformed):
             return None
-        tenant, user_id, key = (part or "" for part in self)
-        return None if SEPARATOR in f"{tenant}{user_id}{key}" else notification_id(tenant, lane, user_id, key)
+        return notification_id(named.tenant, lane, named.user_id, named.idempotency_key)
 
 
 def is_newer(value: bytes) -> bool:

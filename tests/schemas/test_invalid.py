@@ -146,7 +146,7 @@ def test_whose_record_it_is_is_read_up_to_where_it_breaks_off() -> None:
 def test_an_id_is_told_where_every_part_of_it_is_whole() -> None:
     whole = notification_id("shop", Lane.HIGH, "anna", "order-1")
     assert WHOSE.notification_id(Lane.HIGH) == whole
-    for part in (None, "", "k" * 257, "a\x1fb"):
+    for part in (None, "", "k" * 257, "€" * 86, "a\x1fb"):
         assert WHOSE._replace(idempotency_key=part).notification_id(Lane.HIGH) is None
 
 
