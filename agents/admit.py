@@ -12,7 +12,7 @@ from schemas import metrics, topics
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed, Unsealable
 from schemas.invalid import detail_of, is_newer
-from schemas.keys import check_names, murmur2, notification_id
+from schemas.keys import SEPARATOR, check_names, murmur2, notification_id
 from schemas.records import MAX_INPUT_BYTES, MAX_VALUE_BYTES, Notification, canonical, encode
 from schemas.sealing import KeyRing
 from schemas.vocabulary import BEST, CLASSES, Lane, MessageClass, Reason, Step
@@ -53,19 +53,25 @@ def read(value: bytes | None, limit: int = MAX_INPUT_BYTES) -> Notification:
     if notification.schema > 1:
         raise Malformed(Reason.NEWER_SCHEMA, _NEWER)
     if _ESCAPE in value or not value.isascii():
-        check_names(
-            tenant=notification.tenant,
-            user_id=notification.user_id,
-            idempotency_key=notification.idempotency_key,
-            category=notification.category,
-            template_id=notification.template_id,
-        )
+        _check_names(notification)
     channels = notification.channels
     if not channels:
         raise Malformed(Reason.INVALID, f"{_CHANNELS}, got none")
     if not (channels in _ONE if isinstance(channels, str) else _SEVERAL.issuperset(channels)):
         raise Malformed(Reason.UNKNOWN_CHANNEL, _CHANNELS)
     return notification
+
+
+def _check_names(asked: Notification) -> None:
+    names = f"{asked.tenant}{asked.user_id}{asked.idempotency_key}{asked.category}{asked.template_id}"
+    if SEPARATOR in names or not names.isascii():
+        check_names(
+            tenant=asked.tenant,
+            user_id=asked.user_id,
+            idempotency_key=asked.idempotency_key,
+            category=asked.category,
+            template_id=asked.template_id,
+        )
 
 
 def deadline_ms(notification: Notification, appended_ms: int) -> int:
