@@ -2,50 +2,108 @@
 
 A template is one JSON object in the bucket, `{template_id}/{version}.json` or `{template_id}/latest.json`:
 `{"version": 3, "channels": {"sms": {"body": "Hello {{name}}"}, "email": {"subject": ..., "body": ..., "html": ...}}}`.
-Only `html` is escaped; a param that is missing or no text, number or truth is an error, because a message with a hole
-in it must not go. A template stands alone: there are no partials, and nothing is read from a disk.
+Only `html` is escaped. Numbers and truth values are written as JSON writes them. A param that is missing or no text,
+number or truth is an error, because a message with a hole in it must not go. A template stands alone: no partials, no
+change of delimiters. A tag that is not closed is an error, because people would read it.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from pystache import Renderer
-from pystache.common import TemplateNotFoundError
 from pystache.context import KeyNotFoundError
 from pystache.parser import ParsingError, parse
+from pystache.renderengine import RenderEngine
 
 from schemas.channels import CHANNELS
 from schemas.errors import Malformed
 from schemas.vocabulary import Reason
 
+MAX_SOURCE_BYTES = 256 * 1024
+"""Largest object taken for a template; a mail of over 102 kB is clipped by large mailbox providers."""
+MAX_PART_CHARS = 1_000_000
+"""Longest part of a message."""
+_MAX_REPEATED_CHARS = 5_000_000
+"""The most that sections may repeat, as rounds times the length of the part: some 50 ms of rendering."""
+
+
+class _Engine(RenderEngine):  # type: ignore[misc]
+    """Bounds what one rendering may make: params are 512 kB at most, sections multiply them."""
+
+    rounds = chars = 0
+
+    def fetch_section_data(self, context: Any, name: str) -> list[Any]:
+        """The items of a section. Raises Malformed where all sections together have too many."""
+        data: list[Any] = super().fetch_section_data(context, name)
+        self.rounds -= len(data)
+        if self.rounds < 0:
+            raise Malformed(Reason.BAD_TEMPLATE, "its sections repeat too often")
+        return data
+
+    def fetch_string(self, context: Any, name: str) -> str:
+        """The text of a variable. Raises Malformed where all variables together are too long."""
+        text: str = super().fetch_string(context, name)
+        self.chars += len(text)
+        if self.chars > MAX_PART_CHARS:
+            raise _too_long()
+        return text
+
 
 class _Strict(Renderer):  # type: ignore[misc]
+    """A renderer for one part. `length` is the part's."""
+
+    def __init__(self, write: Callable[[str], str], length: int = 1) -> None:
+        super().__init__(escape=write, missing_tags="strict", partials={})
+        self._rounds = _MAX_REPEATED_CHARS // max(1, length)
+
+    def _make_render_engine(self) -> _Engine:
+        engine = _Engine(
+            literal=self._to_unicode_hard,
+            escape=self._escape_to_unicode,
+            resolve_context=self._make_resolve_context(),
+            resolve_partial=self._make_resolve_partial(),
+            to_str=self.str_coerce,
+        )
+        engine.rounds = self._rounds
+        return engine
+
     def str_coerce(self, val: object) -> str:
-        """The text of a param that is none by itself."""
-        if val is None or isinstance(val, dict | list):
-            raise Malformed(Reason.BAD_TEMPLATE, "a param is no text")
-        return str(val)
+        """The text of a param that is none by itself, as JSON has it. Raises Malformed for what is no text."""
+        if isinstance(val, bool | float):
+            return msgspec.json.encode(val).decode()
+        if isinstance(val, int):
+            return str(val)
+        raise Malformed(Reason.BAD_TEMPLATE, "a param is no text")
 
 
-_plain = _Strict(escape=lambda text: text, missing_tags="strict", partials={})
-_html = _Strict(escape=lambda text: escape(text, quote=True), missing_tags="strict", partials={})
+def _as_it_is(text: str) -> str:
+    return text
+
+
+_html = partial(escape, quote=True)
 _Part = Callable[[Mapping[str, Any]], str]
 """Params -> text."""
 _TAG = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 """A variable; a part that has no other tags is put together without the renderer, at a tenth of its cost."""
 _ODD = re.compile(r"\{\{|\}\}|\{$|^\}")
 """What a text between two variables holds if there are other tags."""
-_OPENS, _CLOSES = re.compile(r"\{\{\s*[#^]"), re.compile(r"\{\{\s*/")
+_WHOLE_TAG = re.compile(
+    r"\{\{\{[^{}]*[^{}\s][^{}]*\}\}\}|(?<!\{)\{\{(?:![\s\S]*?|\s*[#^/&]?[^{}=>]*[^{}\s=>][^{}]*)\}\}"
+)
+"""A tag of Mustache that is closed, and is neither a partial nor a change of delimiters."""
+_SHOWN_CHARS = 200
+_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+"""What would end a line, or be no character of one."""
 
 
 class Source(msgspec.Struct):
     """A template as it lies in the bucket."""
 
-    version: int
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     channels: dict[str, dict[str, str]]
 
 
@@ -57,16 +115,18 @@ class Template:
     def __init__(self, source: Source) -> None:
         self.version = source.version
         self._channels: dict[str, dict[str, _Part]] = {
-            channel: {part: _part(part, text) for part, text in parts.items()}
+            channel: {name: _readable(channel, name, text) for name, text in parts.items()}
             for channel, parts in source.channels.items()
         }
 
     @classmethod
     def read(cls, body: bytes) -> "Template":
-        """A template from its JSON. Raises Malformed(bad_template)."""
+        """A template from its JSON. Raises Malformed(bad_template), whatever the body is."""
+        if len(body) > MAX_SOURCE_BYTES:
+            raise Malformed(Reason.BAD_TEMPLATE, f"{len(body)} bytes, at most {MAX_SOURCE_BYTES}")
         try:
             return cls(msgspec.json.decode(body, type=Source))
-        except (msgspec.MsgspecError, ParsingError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed(Reason.BAD_TEMPLATE, type(error).__name__) from None
 
     def render(self, channel: str, params: Mapping[str, Any]) -> dict[str, str]:
@@ -76,21 +136,60 @@ class Template:
             raise Malformed(Reason.BAD_TEMPLATE, f"no parts for {channel}")
         try:
             return {part: render(params) for part, render in parts.items()}
+        except Malformed as error:
+            raise Malformed(error.reason, error.detail) from None
         except KeyNotFoundError as error:
             raise Malformed(Reason.BAD_TEMPLATE, f"no param {error.key}") from None
-        except TemplateNotFoundError:
-            raise Malformed(Reason.BAD_TEMPLATE, "there are no partials") from None
+        except Exception as error:  # pystache raises whatever it runs into
+            raise Malformed(Reason.BAD_TEMPLATE, type(error).__name__) from None
 
 
-def _part(name: str, text: str) -> _Part:
-    """What renders one part. Raises ParsingError."""
-    renderer = _html if name == "html" else _plain
+def _readable(channel: str, name: str, text: str) -> _Part:
+    """What renders one part of a channel. Raises Malformed, which names the part."""
+    try:
+        return _part(channel, name, text)
+    except ParsingError as error:
+        why = str(error)
+    except Exception as error:  # pystache raises whatever it runs into
+        why = type(error).__name__
+    raise Malformed(Reason.BAD_TEMPLATE, f"{channel}.{name}: {why}"[:_SHOWN_CHARS])
+
+
+def _part(channel: str, name: str, text: str) -> _Part:
+    write = _html if name == "html" else _as_it_is
     literals, names = _TAG.split(text)[::2], _TAG.findall(text)
-    if not any(_ODD.search(literal) for literal in literals):
-        return _Variables(literals, names, renderer)
-    if len(_OPENS.findall(text)) != len(_CLOSES.findall(text)):
-        raise ParsingError("a section is not closed")
-    return partial(renderer.render, parse(text))
+    render: _Part
+    if any(_ODD.search(literal) for literal in literals):
+        _refuse_open_tags(text)
+        parsed = parse(text, raise_on_mismatch=True)
+        render = partial(_Strict(write, len(text)).render, parsed)
+    else:
+        render = _Variables(literals, names, write)
+    one_line = channel in CHANNELS and name in CHANNELS[channel].one_line
+    return _OneLine(render) if one_line else render
+
+
+def _refuse_open_tags(text: str) -> None:
+    left = _WHOLE_TAG.sub("", text)
+    if "{{" in left or "}}" in left:
+        raise ParsingError("a tag is not closed or is empty, or it is a partial or a change of delimiters")
+
+
+def _too_long() -> Malformed:
+    return Malformed(Reason.BAD_TEMPLATE, f"a part of over {MAX_PART_CHARS} characters")
+
+
+class _OneLine:
+    """A part that must keep to one line: a line break in a param would begin another header at some providers."""
+
+    __slots__ = ("_render",)
+
+    def __init__(self, render: _Part) -> None:
+        self._render = render
+
+    def __call__(self, params: Mapping[str, Any]) -> str:
+        text = self._render(params)
+        return text if text.isprintable() else _BREAKS.sub(" ", text)
 
 
 class _Variables:
@@ -98,10 +197,10 @@ class _Variables:
 
     __slots__ = ("_ends", "_pairs", "_renderer")
 
-    def __init__(self, literals: list[str], names: list[str], renderer: _Strict) -> None:
+    def __init__(self, literals: list[str], names: list[str], write: Callable[[str], str]) -> None:
         self._pairs = list(zip(literals, names, strict=False))
         self._ends = literals[-1]
-        self._renderer = renderer
+        self._renderer = _Strict(write)
 
     def __call__(self, params: Mapping[str, Any]) -> str:
         renderer, text = self._renderer, ""
@@ -110,6 +209,8 @@ class _Variables:
                 raise KeyNotFoundError(name, "there is no such param")
             value = params[name]
             text += literal + renderer.escape(value if isinstance(value, str) else renderer.str_coerce(value))
+            if len(text) > MAX_PART_CHARS:
+                raise _too_long()
         return text + self._ends
 
 
@@ -117,4 +218,5 @@ class Known(Protocol):
     """Where templates come from, without waiting: the cache in front of the bucket."""
 
     def peek(self, template_id: str, version: int | None) -> "Template | Reason | None":
-        """The template, None while it is fetched, or a reason: for good, or TEMPLATE_UNAVAILABLE for now."""
+        """The template, None while it is worth waiting for a moment, or a reason: for good, or TEMPLATE_UNAVAILABLE
+        for now."""

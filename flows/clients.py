@@ -1,8 +1,7 @@
-"""The only door to DynamoDB and S3. boto3 blocks, so everything here runs in threads of its own."""
+"""Clients of AWS, and the rows in DynamoDB. boto3 blocks, so everything here runs in threads of its own."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,23 +11,17 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from agents.render import Template
 from flows.settings import Settings
-from schemas.errors import Malformed, Misconfigured
-from schemas.vocabulary import Reason
+from schemas.errors import Misconfigured
 
-LATEST_FOR_S = 30.0
-"""How long `latest` is served before it is looked at again; a failed look serves the last good version."""
-GONE_FOR_S = 5.0
-DOWN_FOR_S = 1.0
 BATCH = 25
 """DynamoDB's limit for BatchWriteItem."""
 PAGE = 1000
 """Rows of one page of a scan: without a limit DynamoDB Local runs out of memory over a few hundred thousand."""
-_MISSING = ("NoSuchKey", "404", "NoSuchVersion")
 
 
-def _client(service: str, endpoint: str, settings: Settings) -> BaseClient:
+def client(service: str, endpoint: str, settings: Settings) -> BaseClient:
+    """A client of one of AWS's services, or of the server at `endpoint`. Raises Misconfigured."""
     config = Config(
         retries={"total_max_attempts": 1},
         connect_timeout=2,
@@ -45,90 +38,12 @@ def _client(service: str, endpoint: str, settings: Settings) -> BaseClient:
         ) from None
 
 
-class Templates:
-    """The cache in front of the bucket: never waits, serves the last good version, fetches in a thread."""
-
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bucket, self._clock = settings.bucket, clock
-        self._s3: Any = _client("s3", settings.s3, settings)
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="templates")
-        self._known: dict[str, tuple[Template | Reason, float]] = {}
-        self._fetching: set[str] = set()
-
-    def peek(self, template_id: str, version: int | None) -> Template | Reason | None:
-        """As `agents.render.Known` says."""
-        name = f"{template_id}/{version if version is not None else 'latest'}.json"
-        found = self._known.get(name)
-        if found is not None and self._clock() < found[1]:
-            return found[0]
-        if name not in self._fetching:
-            self._fetching.add(name)
-            self._pool.submit(self._fetch, name)
-        return found[0] if found is not None and isinstance(found[0], Template) else None
-
-    def _fetch(self, name: str) -> None:
-        now = self._clock()
-        earlier = self._known.get(name)
-        good = earlier[0] if earlier is not None and isinstance(earlier[0], Template) else None
-        try:
-            found: Template | Reason = Template.read(self._s3.get_object(Bucket=self._bucket, Key=name)["Body"].read())
-            until = now + LATEST_FOR_S if name.endswith("/latest.json") else float("inf")
-        except ClientError as error:
-            missing = error.response["Error"]["Code"] in _MISSING
-            found = good or (Reason.NO_TEMPLATE if missing else Reason.TEMPLATE_UNAVAILABLE)
-            until = now + (GONE_FOR_S if missing else DOWN_FOR_S)
-        except BotoCoreError:
-            found, until = good or Reason.TEMPLATE_UNAVAILABLE, now + DOWN_FOR_S
-        except Malformed as error:
-            found, until = good or error.reason, now + GONE_FOR_S
-        self._known[name] = (found, until)
-        self._fetching.discard(name)
-
-    def warm(self) -> int:
-        """Fetch every `latest` before the flow starts (blocks); returns how many are known."""
-        try:
-            for template_id in self.published():
-                self._fetch(f"{template_id}/latest.json")
-        except (ClientError, BotoCoreError):
-            return 0
-        return len(self._known)
-
-    def published(self) -> set[str]:
-        """The ids that have a latest version (blocks)."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
-        names = [found["Key"] for page in pages for found in page.get("Contents", ())]
-        return {name.removesuffix("/latest.json") for name in names if name.endswith("/latest.json")}
-
-    def version(self, template_id: str) -> int:
-        """The latest version of a template that `published` names (blocks); 0 where the template cannot be read."""
-        body = self._s3.get_object(Bucket=self._bucket, Key=f"{template_id}/latest.json")["Body"].read()
-        try:
-            return Template.read(body).version
-        except Malformed:
-            return 0
-
-    def publish(self, template_id: str, version: int, body: bytes) -> None:
-        """Write a version and make it the latest (blocks)."""
-        Template.read(body)
-        for name in (str(version), "latest"):
-            self._s3.put_object(Bucket=self._bucket, Key=f"{template_id}/{name}.json", Body=body)
-
-    def make_bucket(self) -> None:
-        """Make the versioned bucket if it is not there (blocks)."""
-        try:
-            self._s3.create_bucket(Bucket=self._bucket, **_place(self._s3.meta.region_name))
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise
-        self._s3.put_bucket_versioning(Bucket=self._bucket, VersioningConfiguration={"Status": "Enabled"})
-
-
 class Rows:
     """DynamoDB by typed items: what it could not take is handed back, never lost."""
 
     def __init__(self, settings: Settings) -> None:
         self.logs, self.preferences = settings.logs_table, settings.preferences_table
-        self._dynamo: Any = _client("dynamodb", settings.dynamodb, settings)
+        self._dynamo: Any = client("dynamodb", settings.dynamodb, settings)
         self._dynamo.meta.events.register("before-parameter-build.dynamodb.BatchWriteItem", _set_aside)
         self._dynamo.meta.events.register("before-call.dynamodb.BatchWriteItem", _encode)
         self._pool = ThreadPoolExecutor(thread_name_prefix="rows")
@@ -206,11 +121,6 @@ class Rows:
             self._dynamo.update_time_to_live(
                 TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
             )
-
-
-def _place(region: str) -> dict[str, dict[str, str]]:
-    """Where S3 makes a bucket: it refuses its own default region by name."""
-    return {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
 
 
 def _set_aside(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:

@@ -16,10 +16,10 @@ from agents.settle import settle
 from agents.stage import Input, Outbox, Tables
 from agents.transport import Transport
 from agents.unsettled import bury_outcome
-from flows.clients import Templates
 from flows.clock import now_ms
 from flows.engine.flow import WAITS, Flow, Outside
 from flows.settings import Settings
+from flows.templates import Templates
 from schemas import topics
 from schemas.channels import CHANNELS
 from schemas.sealing import KeyRing

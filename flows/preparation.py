@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from deploy.local.servers import REPOSITORY
 from flows import key_registry, roster
-from flows.clients import Rows, Templates
+from flows.clients import Rows
 from flows.cluster import Cluster, Need
 from flows.settings import Settings
+from flows.templates import Templates
 from schemas import topics
 from schemas.errors import Misconfigured
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from agents.provider import Provider, discover
 from flows import deliver, record, retry, route, taps
-from flows.clients import Rows, Templates
+from flows.clients import Rows
 from flows.engine.flow import Flow
 from flows.settings import Settings
+from flows.templates import Templates
 from schemas.channels import CHANNELS
 from schemas.errors import Misconfigured
 from schemas.sealing import KeyRing

@@ -27,4 +27,5 @@ CHANNEL = Channel(
     accepts=lambda address: len(address) <= MOST and _MAILBOX.fullmatch(address) is not None,
     form="a mailbox in ASCII, such as ada@example.org",
     normalise=_normalise,
+    one_line=("subject",),
 )

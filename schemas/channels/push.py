@@ -14,4 +14,5 @@ CHANNEL = Channel(
     accepts=lambda address: _TOKEN.fullmatch(address) is not None,
     form="a registration token of 8 to 4096 printable ASCII characters",
     every=True,
+    one_line=("title",),
 )

@@ -1,6 +1,6 @@
 """deliver: what may go is announced durably before its call; everything else ends, waits or goes back, and says so."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -153,6 +153,20 @@ def test_a_template_under_way_hands_the_rest_of_the_batch_back_once() -> None:
     assert isinstance(later, Later)
     assert (later.index, len(outbox.calls)) == (1, 1)
     assert outbox.records == [], "the broken one is read again, and buried then"
+
+
+def test_templates_of_one_batch_are_fetched_at_the_same_time() -> None:
+    class Shelf(Delivering):
+        asked: ClassVar[list[str]] = []
+
+        def peek(self, template_id: str, version: int | None) -> None:
+            self.asked.append(template_id)
+
+    names = ["one", "two", "three"]
+    batch = [delivered(a_delivery(template_id=name, notification_id=id_of(name)), n) for n, name in enumerate(names)]
+    later, _ = Shelf().run(*batch)
+    assert isinstance(later, Later)
+    assert (later.index, set(Shelf.asked)) == (0, set(names))
 
 
 def test_params_that_a_template_lacks_end_the_delivery_without_a_call() -> None:

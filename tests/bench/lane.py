@@ -12,8 +12,9 @@ from processes import Phase
 from rig import Rig
 from workload import TEMPLATE, TENANT, event, fill, preferences
 
-from flows.clients import PAGE, Rows, Templates
+from flows.clients import PAGE, Rows
 from flows.settings import Settings
+from flows.templates import Templates
 from schemas.keys import notification_id
 from schemas.topics import STATUSES
 

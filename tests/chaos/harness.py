@@ -31,9 +31,10 @@ from deploy.local.children import Nursery
 from deploy.local.servers import Part
 from deploy.local.stack import Stack
 from flows import roster
-from flows.clients import Rows, Templates
+from flows.clients import Rows
 from flows.cluster import Cluster
 from flows.settings import Settings
+from flows.templates import Templates
 
 PARTITIONS = 8
 

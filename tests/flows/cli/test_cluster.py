@@ -10,8 +10,9 @@ from click.testing import Result
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from flows import preparation, roster
-from flows.clients import Rows, Templates
+from flows.clients import Rows
 from flows.settings import Settings
+from flows.templates import Templates
 from schemas import topics
 
 Carillon = Callable[..., Result]
