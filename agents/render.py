@@ -27,20 +27,32 @@ MAX_SOURCE_BYTES = 256 * 1024
 """Largest object taken for a template; a mail of over 102 kB is clipped by large mailbox providers."""
 MAX_PART_CHARS = 1_000_000
 """Longest part of a message."""
-_MAX_REPEATED_CHARS = 5_000_000
-"""The most that sections may repeat, as rounds times the length of the part: some 50 ms of rendering."""
+_MAX_STEPS = 20_000
+"""The most variables, sections and items of one part: some 60 ms of rendering."""
+_MAX_REPEATED_CHARS = 50_000_000
+"""The most that sections may repeat, as items times the length of the part."""
+_MAX_NAME_CHARS = _MAX_BLANKS = 256
+"""Longest name and run of blanks where pystache parses: its expressions take the square of their lengths."""
 
 
 class _Engine(RenderEngine):  # type: ignore[misc]
     """Bounds what one rendering may make: params are 512 kB at most, sections multiply them."""
 
-    rounds = chars = 0
+    items = steps = chars = 0
+    """Items and steps that are left, and characters so far."""
+
+    def step(self, count: int = 1) -> None:
+        """Count variables, sections or items. Raises Malformed where they are too many."""
+        self.steps -= count
+        if self.steps < 0:
+            raise Malformed(Reason.BAD_TEMPLATE, f"a part of over {_MAX_STEPS} variables, sections and items")
 
     def fetch_section_data(self, context: Any, name: str) -> list[Any]:
         """The items of a section. Raises Malformed where all sections together have too many."""
         data: list[Any] = super().fetch_section_data(context, name)
-        self.rounds -= len(data)
-        if self.rounds < 0:
+        self.step(len(data))
+        self.items -= len(data)
+        if self.items < 0:
             raise Malformed(Reason.BAD_TEMPLATE, "its sections repeat too often")
         return data
 
@@ -58,17 +70,23 @@ class _Strict(Renderer):  # type: ignore[misc]
 
     def __init__(self, write: Callable[[str], str], length: int = 1) -> None:
         super().__init__(escape=write, missing_tags="strict", partials={})
-        self._rounds = _MAX_REPEATED_CHARS // max(1, length)
+        self._items = _MAX_REPEATED_CHARS // max(1, length)
 
     def _make_render_engine(self) -> _Engine:
+        look_up = self._make_resolve_context()
+
+        def counted(context: Any, name: str) -> Any:
+            engine.step()
+            return look_up(context, name)
+
         engine = _Engine(
             literal=self._to_unicode_hard,
             escape=self._escape_to_unicode,
-            resolve_context=self._make_resolve_context(),
+            resolve_context=counted,
             resolve_partial=self._make_resolve_partial(),
             to_str=self.str_coerce,
         )
-        engine.rounds = self._rounds
+        engine.items, engine.steps = self._items, _MAX_STEPS
         return engine
 
     def str_coerce(self, val: object) -> str:
@@ -91,10 +109,8 @@ _TAG = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 """A variable; a part that has no other tags is put together without the renderer, at a tenth of its cost."""
 _ODD = re.compile(r"\{\{|\}\}|\{$|^\}")
 """What a text between two variables holds if there are other tags."""
-_WHOLE_TAG = re.compile(
-    r"\{\{\{[^{}]*[^{}\s][^{}]*\}\}\}|(?<!\{)\{\{(?:![\s\S]*?|\s*[#^/&]?[^{}=>]*[^{}\s=>][^{}]*)\}\}"
-)
-"""A tag of Mustache that is closed, and is neither a partial nor a change of delimiters."""
+_BLANKS = re.compile(r"\s+")
+_NO_TAG = "a tag is not closed, is empty or too long, or it is a partial or a change of delimiters"
 _SHOWN_CHARS = 200
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 """What would end a line, or be no character of one."""
@@ -170,9 +186,31 @@ def _part(channel: str, name: str, text: str) -> _Part:
 
 
 def _refuse_open_tags(text: str) -> None:
-    left = _WHOLE_TAG.sub("", text)
-    if "{{" in left or "}}" in left:
-        raise ParsingError("a tag is not closed or is empty, or it is a partial or a change of delimiters")
+    """Raise ParsingError for what people would read as a tag, and for what pystache parses too slowly.
+
+    Linear in the text's length, because the parser holds the whole process.
+    """
+    if any(len(run) > _MAX_BLANKS for run in _BLANKS.findall(text)):
+        raise ParsingError(f"over {_MAX_BLANKS} blanks in a row")
+    end = 0
+    while (begin := text.find("{{", end)) >= 0:
+        closing = "}}}" if text.startswith("{{{", begin) else "}}"
+        inside = begin + len(closing)
+        stop = text.find(closing, inside)
+        if stop < 0 or text.find("}}", end, begin) >= 0 or not _is_tag(text[inside:stop]):
+            raise ParsingError(_NO_TAG)
+        end = stop + len(closing)
+    if "}}" in text[end:]:
+        raise ParsingError(_NO_TAG)
+
+
+def _is_tag(inside: str) -> bool:
+    """Whether a tag is a comment, or has a name and is neither a partial nor a change of delimiters."""
+    if inside.startswith("!"):
+        return True
+    name = inside.strip()
+    name = name[1:].lstrip() if name[:1] in {"#", "^", "/", "&"} else name
+    return bool(name) and len(inside) <= _MAX_NAME_CHARS and not set("{}=>") & set(name)
 
 
 def _too_long() -> Malformed:

@@ -1,6 +1,7 @@
 """render: templates become parts; a message with a hole in it does not go, and no error shows a value."""
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,41 @@ def test_a_template_without_a_channel_or_one_of_its_parts_is_bad_for_that_channe
 
 def test_parts_beyond_those_of_the_channel_are_rendered_too() -> None:
     assert template(body="b", html="h", amp="a").render("email", {}).keys() == {"subject", "body", "html", "amp"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{" + "a" * 200_000,
+        "{{{" + "a" * 200_000,
+        "{{!" * 60_000,
+        "{{!" + "\n" * 100_000 + "}}",
+        " " * 200_000 + "x{{&a}}",
+        "{{&a" + "\n" * 100_000 + "b}}",
+        "{{" * 100_000,
+        "{{a}}" * 40_000 + "{{",
+    ],
+)
+def test_what_the_parser_would_take_minutes_for_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(Malformed, match=r"email\.body"):
+        template(body=text)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        ("{{#items}}" + "{{&empty}}" * 900 + "{{/items}}", {"items": [1] * 900, "empty": ""}),
+        ("{{#items}}{{/items}}", {"items": [1] * 100_000}),
+        ("{{#items}}{{^empty}}{{/empty}}{{/items}}" * 100, {"items": [1] * 900, "empty": ""}),
+    ],
+)
+def test_what_takes_long_though_it_writes_little_is_a_bad_template(text: str, params: dict[str, Any]) -> None:
+    with pytest.raises(Malformed, match="a part of over"):
+        body(text, **params)
+
+
+def test_a_long_mail_of_many_items_is_taken() -> None:
+    text = "x" * 100_000 + "{{#items}}{{name}}{{#new}}!{{/new}}{{^new}}.{{/new}}{{/items}}"
+    assert body(text, items=[{"name": "a", "new": True}] * 200).endswith("a!" * 200)
