@@ -26,7 +26,7 @@ def client(service: str, endpoint: str, settings: Settings) -> BaseClient:
         retries={"total_max_attempts": 1},
         connect_timeout=2,
         read_timeout=5,
-        max_pool_connections=8,
+        max_pool_connections=32,  # no pool of threads here has more: botocore logs a line for each one beyond it
         parameter_validation=False,
         s3={"addressing_style": "path"},
     )

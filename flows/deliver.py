@@ -45,6 +45,10 @@ def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, rin
         await asyncio.get_running_loop().run_in_executor(None, templates.warm)
         await transport.start()
 
+    async def stop() -> None:
+        templates.close()
+        await transport.stop()
+
     def bury(record: Input, detail: str, tables: Tables, outbox: Outbox) -> None:
         bury_record(outbox, record, detail, now_ms(), ring)
 
@@ -61,7 +65,7 @@ def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, rin
             settle=cast(Any, settle(lane, now_ms, random.random)),
             bury=cast(Any, bury_outcome(lane, now_ms)),
             start=start,
-            stop=transport.stop,
+            stop=stop,
         ),
         writes=(
             *(topics.retries(lane, tier) for tier in topics.RETRY_TIERS_S),

@@ -29,7 +29,8 @@ DOWN_FOR_S = 1.0
 WORTH_WAITING_S = 0.2
 """How long a fetch may take until its template, and any other that is not known, counts as unavailable."""
 CACHED_BYTES, CACHED_NAMES = 64 * 1024 * 1024, 10_000
-"""Ids and versions are the producers' choice: the templates used last are kept, up to so many and so much source."""
+"""Ids and versions are the producers' choice: the templates used last are kept, up to so many and so much source.
+Names that have no template are counted apart: however many there are, they displace no template that is served."""
 WARMED, WARMED_WITHIN_S = 200, 1.0
 """At most so many templates are fetched before a flow starts, within that time; others when they are asked for."""
 _THREADS, _QUEUED = 16, 1_000
@@ -59,14 +60,16 @@ class Templates:
         self._s3: Any = client("s3", settings.s3, settings)
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="templates")
         self._lock = threading.Lock()
-        """Held for the four fields below, which the loop and the pool's threads share."""
+        """Held for the fields below, which the loop and the pool's threads share."""
         self._known: OrderedDict[str, _Cached] = OrderedDict()
         """The one asked for last comes last."""
+        self._refused: OrderedDict[str, _Cached] = OrderedDict()
+        """Names without a template, each with its reason; the one answered last comes last."""
         self._size = 0
         self._fetching: dict[str, float] = {}
         """When each fetch under way, or waiting for a thread, was asked for; the oldest comes first."""
         self._failing_since: float | None = None
-        self._warmed = False
+        self._warmed = self._closed = False
 
     def peek(self, template_id: str, version: int | None) -> Template | Reason | None:
         """As `agents.render.Known` says."""
@@ -75,15 +78,19 @@ class Templates:
             cached = self._known.get(name)
             if cached is not None:
                 self._known.move_to_end(name)
-                if now < cached.until:
-                    return cached.found
+            else:
+                cached = self._refused.get(name)
+            if cached is not None and now < cached.until:
+                return cached.found
+            if not _is_plain(template_id):
+                return Reason.NO_TEMPLATE
             self._fetch_later(name, now)
             if cached is not None and cached.good is not None:
                 return cached.good
             return None if self._is_quick(now) else Reason.TEMPLATE_UNAVAILABLE
 
     def _fetch_later(self, name: str, now: float) -> None:
-        if name not in self._fetching and len(self._fetching) < _QUEUED:
+        if name not in self._fetching and len(self._fetching) < _QUEUED and not self._closed:
             self._fetching[name] = now
             self._pool.submit(self._fetch, name)
 
@@ -132,15 +139,21 @@ class Templates:
             elif self._failing_since is None:
                 self._failing_since = self._clock()
             earlier = self._known.pop(name, None)
+            self._refused.pop(name, None)
             if earlier is not None:
                 self._size -= earlier.size
-                if cached.good is None and earlier.good is not None:
-                    cached = _Cached(earlier.good, cached.until, earlier.size)
-            self._known[name] = cached
-            self._size += cached.size
+                if cached.good is None:
+                    cached = _Cached(earlier.found, cached.until, earlier.size)
+            if cached.good is None:
+                self._refused[name] = cached
+            else:
+                self._known[name] = cached
+                self._size += cached.size
             while self._size > CACHED_BYTES or len(self._known) > CACHED_NAMES:
                 _, oldest = self._known.popitem(last=False)
                 self._size -= oldest.size
+            while len(self._refused) > CACHED_NAMES:
+                self._refused.popitem(last=False)
 
     def warm(self) -> int:
         """Fetch some of the templates before the flow starts (blocks for a second or so); returns how many are known.
@@ -177,6 +190,12 @@ class Templates:
                 break
         return found[:most]
 
+    def close(self) -> None:
+        """Fetch nothing more. A process waits for its threads as it ends: what is queued would hold it for minutes."""
+        with self._lock:
+            self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def published(self) -> set[str]:
         """The ids that have a latest version (blocks)."""
         return set(self._ids(2**31))
@@ -208,3 +227,8 @@ class Templates:
 def _place(region: str) -> dict[str, dict[str, str]]:
     """Where S3 makes a bucket: it refuses its own default region by name."""
     return {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+
+
+def _is_plain(template_id: str) -> bool:
+    """Whether an id names one object: a store, or a proxy before it, may read a path's `.` and `..` as folders."""
+    return not {"", ".", ".."} & set(template_id.split("/"))

@@ -112,6 +112,9 @@ class Shelf:
         """Nothing is fetched before it is asked for."""
         return 0
 
+    def close(self) -> None:
+        """There is nothing to end."""
+
 
 class Rows:
     """The store of rows: it takes them at once, or a part of them, and may be long in saying so."""
