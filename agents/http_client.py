@@ -6,6 +6,7 @@ cookie, no proxy from the environment, no pipelining and no second send, ever.
 """
 
 import asyncio
+import random
 import socket
 import ssl
 import time
@@ -19,11 +20,14 @@ from aiohappyeyeballs import start_connection
 
 from agents.http_connection import Connection
 from agents.provider import Call, Fault, Reply
+from agents.resolver import AddressInfo, Resolver
 
 CONNECT_S = 2.0
 """For the name, the connection and the TLS handshake together."""
 IDLE_S = 15.0
 """A connection idle for longer is not used again: providers close theirs after a minute or more."""
+AGE_S = 300.0
+"""A connection serves for so long at most, less up to a fifth: then an address that left the DNS is left as well."""
 
 Origin = tuple[str, int, bool]
 """Host, port, whether over TLS."""
@@ -32,14 +36,22 @@ Origin = tuple[str, int, bool]
 class HttpClient:
     """At most `limit` connections, one request in flight on each; any origin, though a provider has one or two.
 
-    `now` gives the UTC seconds that a Reply carries.
+    `now` gives the UTC seconds that a Reply carries, `draw` numbers from 0 to 1.
     """
 
-    def __init__(self, limit: int, tls: ssl.SSLContext | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        limit: int,
+        tls: ssl.SSLContext | None = None,
+        now: Callable[[], float] = time.time,
+        resolver: Resolver | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self._free = asyncio.Semaphore(limit)
         self._idle: dict[Origin, deque[Connection]] = {}
         self._tls = tls
         self._now = now
+        self._resolver, self._draw = resolver or Resolver(), draw
         self._closed = False
 
     async def exchange(self, call: Call, timeout_s: float) -> Reply | Fault:
@@ -80,7 +92,7 @@ class HttpClient:
         kept = self._idle.get(origin)
         while kept:
             connection = kept.pop()
-            if now - connection.idle_since < IDLE_S and connection.alive():
+            if now - connection.idle_since < IDLE_S and now < connection.retires_at and connection.alive():
                 return connection
             connection.close()
         return None
@@ -92,14 +104,15 @@ class HttpClient:
         connection: Connection | None = None
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + CONNECT_S)):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                opened = await start_connection(found, happy_eyeballs_delay=0.25, interleave=1)
+                found = await self._resolver.addresses(host, port)
+                opened = await self._opened(found, host, port)
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 taken = opened
                 context = self._context() if tls else None
                 _, connection = await loop.create_connection(
                     lambda: Connection(taken), sock=taken, ssl=context, server_hostname=host if tls else None
                 )
+            connection.retires_at = loop.time() + AGE_S * (1 - 0.2 * self._draw())
             return connection
         except TimeoutError:
             what = "connect_timed_out"
@@ -111,6 +124,14 @@ class HttpClient:
             if opened is not None and connection is None:
                 opened.close()
         return Fault(nothing_left=True, what=what)
+
+    async def _opened(self, found: list[AddressInfo], host: str, port: int) -> socket.socket:
+        """A socket to the first address that answers (RFC 8305). Raises OSError, or is cancelled."""
+        try:
+            return await start_connection(found, happy_eyeballs_delay=0.25, interleave=1)
+        except (OSError, asyncio.CancelledError):
+            self._resolver.doubt(host, port)
+            raise
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:

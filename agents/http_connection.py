@@ -1,6 +1,7 @@
 """One connection: writes a request, reads its answer, and knows when it may be used again."""
 
 import asyncio
+import math
 import socket
 from typing import cast
 
@@ -22,6 +23,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, opened: socket.socket) -> None:
         self.usable = True
         self.idle_since = 0.0
+        self.retires_at = math.inf
+        """The loop's seconds from which it takes no further request."""
         self._socket = opened
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[Answer | Fault] | None = None

@@ -10,6 +10,7 @@ from dataclasses import replace
 from agents.bearer import Bearer
 from agents.http_client import HttpClient
 from agents.provider import Kind, Message, Provider, Reply, Result
+from agents.resolver import Resolver
 
 UNAUTHORISED = 401
 
@@ -32,10 +33,12 @@ class Transport:
 
     async def start(self) -> None:
         """Make the clients and ask for the first tokens, without waiting for them."""
+        resolver = Resolver()
         for provider in self._providers:
-            self._clients[provider.name] = HttpClient(provider.window, now=self._now)
+            self._clients[provider.name] = HttpClient(provider.window, now=self._now, resolver=resolver)
             if credential := provider.credential():
-                bearer = Bearer(credential, HttpClient(1, now=self._now), self._now, self._clock)
+                client = HttpClient(1, now=self._now, resolver=resolver)
+                bearer = Bearer(credential, client, self._now, self._clock)
                 self._bearers[provider.name] = bearer
                 bearer.refresh()
 
