@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.render import MAX_SOURCE_BYTES, Template
@@ -175,6 +175,7 @@ def test_a_template_that_is_too_large_is_bad() -> None:
         template(body="x" * MAX_SOURCE_BYTES)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.one_of(st.binary(), st.text(alphabet="{}#^/&!=> abc\n", max_size=30)),
     st.dictionaries(st.sampled_from("abc"), JSON),
