@@ -23,6 +23,9 @@ test: setup ## Run every test, the broker-level ones against a real broker
 simulate: setup ## Play the engine's logic under simulated faults: SEEDS=2000, or SEED=n alone
 	$(BIN)/python -m tests.simulation.run
 
+fuzz: setup ## Send hostile records and templates through every stage in memory: SECONDS=60
+	$(BIN)/python -m tests.fuzz.run
+
 check: setup ## Lint, types, layers and the shape of the tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -26,6 +26,8 @@ class Case:
     people: oracle.People
     wanted: Mapping[str, oracle.Wanted] = field(default_factory=dict)
     dead: set[Place] = field(default_factory=set)
+    hostile: set[str] = field(default_factory=set)
+    """Positions of the records that must have dead letters."""
     decisions: dict[Place, list[Told]] = field(default_factory=lambda: defaultdict(list))
     decided: dict[str, list[Told]] = field(default_factory=lambda: defaultdict(list))
     moves: dict[Delivery, list[Told]] = field(default_factory=lambda: defaultdict(list))
@@ -54,6 +56,9 @@ class Case:
         )
         last = {id_: max(told.at_ms for told in tolds) / 1000 for id_, tolds in case.decided.items()}
         case.wanted, case.dead = oracle.expect(records, people, last)
+        hostile = [entry for entry in found if entry.kind == "hostile"]
+        case.hostile = {f"{entry.topic}/{entry.partition}/{entry.offset}" for entry in hostile}
+        case.dead |= {(e.topic, e.partition, e.offset) for e in hostile if e.topic != "preferences"}
         return case
 
     def _take_told(self, tolds: Sequence[Told], to_hashes: Mapping[str, str]) -> None:

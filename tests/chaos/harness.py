@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
+import boto3
 from accepted import Load
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -46,6 +47,16 @@ TEMPLATE = {
         "push": {"title": "A code", "body": "{{code}}"},
     },
 }
+BROKEN_TEMPLATE_ID = "broken"
+BROKEN_TEMPLATE = {
+    "version": 1,
+    "channels": {
+        "sms": {"body": "Hello {{=x=}}"},
+        "email": {"subject": "A code", "body": "Code {{code"},
+        "push": {"title": "A code", "body": "{{#code}}"},
+    },
+}
+"""What no parser takes, put into the bucket by hand."""
 
 
 def log(text: str) -> None:
@@ -106,6 +117,7 @@ class Rig:
             templates = Templates(self.settings)
             templates.make_bucket()
             templates.publish("code", 1, json.dumps(TEMPLATE).encode())
+            self._put_broken_template()
         if addresses.dynamodb:
             Rows(self.settings).make_tables()
         return self
@@ -122,6 +134,12 @@ class Rig:
         self.stack.stop()
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _put_broken_template(self) -> None:
+        """Put a template into the bucket past `publish`, which refuses it."""
+        settings = self.settings
+        bucket = boto3.resource("s3", endpoint_url=settings.s3, region_name=settings.region).Bucket(settings.bucket)
+        bucket.put_object(Key=f"{BROKEN_TEMPLATE_ID}/latest.json", Body=json.dumps(BROKEN_TEMPLATE).encode())
 
     def apply_topics(self) -> None:
         """Make every topic of the catalogue, or set it up again as it says."""

@@ -32,6 +32,8 @@ def of_load(entries: Iterable[Entry]) -> set[str]:
     """The addresses, the params and the idempotency keys of all that was sent and can be read."""
     found: set[str] = set()
     for entry in entries:
+        if entry.kind == "hostile":
+            continue
         try:
             body = json.loads(entry.value or b"")
         except ValueError:

@@ -90,10 +90,13 @@ class Ledgers:
     waiting: list[Waiting] = field(default_factory=list)
     buried: set[tuple[str, str]] = field(default_factory=set)
     """Notification and channel of every dead letter that has them."""
+    letters: set[str] = field(default_factory=set)
+    """The position of every dead letter."""
 
 
 def read(rig: Rig, accepted: Path, *, store: bool = True) -> Ledgers:
     """All of a run. Without `store` its rows are left out."""
+    letters = [json.loads(message.value()) for message in rig.read("notification_dlq")]
     return Ledgers(
         accepted=list(entries(rig, accepted)),
         calls=[_call(row) for row in rig.ledger()],
@@ -105,11 +108,8 @@ def read(rig: Rig, accepted: Path, *, store: bool = True) -> Ledgers:
         },
         ends=rig.ends(INPUTS),
         waiting=[found for channel in CHANNELS for lane in LANES for found in waiting(rig, channel, lane)],
-        buried={
-            (letter["notification_id"], letter["channel"])
-            for message in rig.read("notification_dlq")
-            if "channel" in (letter := json.loads(message.value()))
-        },
+        buried={(letter["notification_id"], letter["channel"]) for letter in letters if "channel" in letter},
+        letters={letter["position"] for letter in letters},
     )
 
 

@@ -4,8 +4,8 @@
 
 Writes every user's preference, says {"kind": "ready"} on stdout once all are durable, then sends: event i is due at
 start + i / rate, and is late, not left out, where something held it up. Meanwhile users change their minds and their
-addresses. SIGTERM ends it early, in order; SIGUSR1 asks for ten times as much for 5 s. `accepted.py` says what is in
-the ledger; later loads are added to it.
+addresses, and a hundredth of what comes is hostile (`hostile.py`), unless the run is --plain. SIGTERM ends it early, in
+order; SIGUSR1 asks for ten times as much for 5 s. `accepted.py` says what is in the ledger; later loads add to it.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, TextIO
 
+import hostile
 from accepted import PATIENCE_S, Entry
 from confluent_kafka import KafkaError, Message, Producer
 from traffic import STRANGER, TENANT, Written, events, plain_events, preferences, user
@@ -52,7 +53,7 @@ class Sender:
             "log_level": 2,
         })  # fmt: skip
 
-    def send(self, kind: str, number: int, due: float, record: Written) -> None:
+    def send(self, kind: str, number: int, due: float, record: Written, headers: hostile.Headers | None = None) -> None:
         """Send one record, without waiting for its fate."""
         topic, key, value, partition = record
 
@@ -62,7 +63,7 @@ class Sender:
             entry = Entry(kind, number, due, time.time(), result, topic, *(place or (-1, -1, 0.0)), key.decode(), value)
             self._ledger.write(entry.line())
 
-        self._producer.produce(topic, value, key, partition, on_delivery=known)
+        self._producer.produce(topic, value, key, partition, on_delivery=known, headers=headers)
 
     def turn(self, seconds: float = 0.0) -> None:
         """Hear of fates for so long."""
@@ -135,8 +136,9 @@ def _hot(record: Written) -> Written:
 class Schedule:
     """What is sent when, from one start on."""
 
-    def __init__(self, sender: Sender, people: People, seed: int, rate: float) -> None:
+    def __init__(self, sender: Sender, people: People, seed: int, rate: float, hostile_share: float) -> None:
         self._sender, self._people, self._rate = sender, people, rate
+        self._hostile_share, self._hostile = hostile_share, hostile.records(seed)
         self._draw = random.Random(f"{seed}:schedule")
         self._changes = 0
         self._newcomers: list[tuple[float, str]] = []
@@ -164,7 +166,7 @@ class Schedule:
             if self.stopped or due >= start + seconds:
                 return
             self._sender.turn()
-            self._sender.send("request", number, due, _hot(record) if self._more % 2 else record)
+            self._send(number, due, _hot(record) if self._more % 2 else record)
             if record[1].startswith(STRANGER.encode()) and self._draw.random() < NEWCOMERS:
                 self._newcomers.append((due + NEWCOMER_AFTER_S, record[1].decode()))
             if self._draw.random() < CHANGES:
@@ -172,6 +174,13 @@ class Schedule:
             while self._newcomers and self._newcomers[0][0] <= due:
                 self._prefer(self._people.newcomer(self._newcomers.pop(0)[1]))
             due += self._apart_s()
+
+    def _send(self, number: int, due: float, record: Written) -> None:
+        """Send a request and, now and then, something hostile with it or beside it."""
+        if self._draw.random() < self._hostile_share:
+            self._sender.send("hostile", number, due, next(self._hostile))
+        strange = hostile.headers(self._draw) if self._draw.random() < self._hostile_share else None
+        self._sender.send("request", number, due, record, strange)
 
     def _prefer(self, record: Written) -> None:
         self._changes += 1
@@ -187,7 +196,7 @@ def main() -> int:
     wish = parser.parse_args()
     with wish.ledger.open("a", buffering=1) as ledger:
         sender, people = Sender(os.environ["CARILLON_KAFKA"], ledger), People(wish.seed, wish.users)
-        schedule = Schedule(sender, people, wish.seed, wish.rate)
+        schedule = Schedule(sender, people, wish.seed, wish.rate, 0.0 if wish.plain else hostile.SHARE)
         signal.signal(signal.SIGTERM, lambda *_: setattr(schedule, "stopped", True))
         signal.signal(signal.SIGUSR1, lambda *_: schedule.burst())
         for number, record in enumerate(people.everybody()):
@@ -199,7 +208,8 @@ def main() -> int:
         if wish.plain:
             records = plain_events(wish.seed, wish.users, CLASSES)
         else:
-            records = events(wish.seed, None, wish.users, CLASSES, lambda number: start + number / wish.rate)
+            drawn = events(wish.seed, None, wish.users, CLASSES, lambda number: start + number / wish.rate)
+            records = map(hostile.taint, drawn)
         schedule.run(records, start, wish.seconds)
         sender.finish()
     return 0

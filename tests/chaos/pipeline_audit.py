@@ -4,7 +4,7 @@ What must be none, by where it is looked for:
 
     sums.py   undecided, decided_unasked, decided_otherwise, decided_twice, held_for_ever, returned_unasked;
               routed_but_not_written, written_unasked, attempts_untold, retries_lost; not_ended, ended_unasked,
-              ended_twice, ended_without_cause
+              ended_twice, ended_without_cause; hostile_without_a_dead_letter, sent_by_a_broken_template
     sent.py   lost, phantom, wrong_recipient, wrong_body, called_at_two_addresses, called_after_opt_out,
               called_after_deadline, sent_without_a_call, called_but_not_ended_so, unknown_not_buried; repeats by cause
     rows.py   rows_missing, rows_unasked, rows_that_differ; the same of preferences

@@ -26,8 +26,10 @@ def due_times(accepted: Path) -> dict[str, float]:
     due: dict[str, float] = {}
     for line in accepted.read_text().splitlines():
         entry = Entry.read(line)
+        if entry.kind != "request" or entry.result != "ok":
+            continue
         id_ = _id(entry.value)
-        if entry.kind == "request" and entry.result == "ok" and id_ is not None:
+        if id_ is not None:
             due[id_] = min(entry.t_due, due.get(id_, entry.t_due))
     return due
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import oracle
 from audit import Audit
 from case import Case, Delivery, decision, is_unclear, targets
+from harness import BROKEN_TEMPLATE_ID
 from ledgers import Place, Told
 
 WAIT_S = 66.0
@@ -23,6 +24,7 @@ def check(case: Case, result: Audit) -> None:
     if case.waiting:
         _attempts(case, result)
     _ends(case, result)
+    _hostile(case, result)
 
 
 def check_routing(case: Case, result: Audit) -> None:
@@ -165,6 +167,15 @@ def _ends(case: Case, result: Audit) -> None:
     result.expect_none("ended_without_cause", _causeless(case))
 
 
+def _hostile(case: Case, result: Audit) -> None:
+    """Every hostile record has a dead letter, and nothing is sent by the template that cannot be parsed."""
+    result.figures["hostile"] = len(case.hostile)
+    result.expect_none("hostile_without_a_dead_letter", sorted(case.hostile - case.ledgers.letters))
+    tainted = {id_ for id_, wanted in case.wanted.items() if wanted.body["template_id"] == BROKEN_TEMPLATE_ID}
+    sent = [delivery for delivery in case.moves if delivery[0] in tainted and "sent" in case.ends(delivery)]
+    result.expect_none("sent_by_a_broken_template", sent)
+
+
 def _forgotten(case: Case, delivery: Delivery) -> bool:
     """Whether an end was told by a worker that crashed before its table's entry of it was durable.
 
@@ -203,6 +214,8 @@ def _has_cause(case: Case, wanted: oracle.Wanted, delivery: Delivery, told: Told
         opted_out = case.people.may_refuse(wanted.user, delivery[1], str(wanted.body["category"]), since, until)
         return to_hash in refused or (told.reason == "opted_out" and opted_out)
     calls = case.calls.get(delivery, [])
+    if told.reason == "bad_template" and wanted.body["template_id"] == BROKEN_TEMPLATE_ID:
+        return True
     if told.step == "dead":
         return any(not call.accepted for call in calls) or case.hurts.on(since, at) is not None
     if told.step == "unknown":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from harness import BROKEN_TEMPLATE_ID
 from hurts import Hurt
 from ledgers import Ledgers, hash_of
 from one_otp import (
@@ -42,6 +43,21 @@ BREAKS: list[tuple[str, Callable[[Ledgers], object], set[str]]] = [
     ("nothing was done", lambda run: (run.told.clear(), run.calls.clear(), run.waiting.clear()), {"undecided", "lost"}),
     ("a repeat was not decided", lambda run: run.ends.update({(TOPIC, 0): 2}), {"undecided"}),
     ("what nobody wrote was decided", lambda run: run.told.append(a_decision(offset=9)), {"decided_unasked"}),
+    (
+        "a hostile preference has no dead letter",
+        lambda run: run.accepted.append(replace(a_preference(9), kind="hostile")),
+        {"hostile_without_a_dead_letter"},
+    ),
+    (
+        "a hostile request was routed",
+        lambda run: run.accepted.__setitem__(1, replace(run.accepted[1], kind="hostile")),
+        {"hostile_without_a_dead_letter", "decided_otherwise", "phantom", "written_unasked", "ended_unasked"},
+    ),
+    (
+        "a broken template was sent",
+        lambda run: run.accepted.__setitem__(1, a_request(template_id=BROKEN_TEMPLATE_ID)),
+        {"sent_by_a_broken_template"},
+    ),
     ("the broker lost a record", lambda run: run.ends.clear(), {"accepted_but_not_in_the_log", "decided_unasked"}),
     (
         "a sound request was suppressed",
