@@ -16,6 +16,8 @@ from schemas.vocabulary import BEST, Lane, Reason, Step
 from tables.dedup import GENERATION, WINDOW_S, Owner, pack, unpack
 
 _BITS = {BEST: 0, **{name: channel.bit for name, channel in CHANNELS.items()}}
+_NO_FLOAT = frozenset((float, dict, list)).isdisjoint
+"""Types of values -> whether none of them can be a float or hold one; most params are text."""
 _read_params = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -33,7 +35,7 @@ def request_digest(asked: Notification, params: bytes, ring: KeyRing) -> bytes:
             wanted |= _BITS[name]
     until = deadline.timestamp() if deadline is not None else None
     said = asked.params if asked.sealed_params is None else _read_params(params)
-    if _holds_float(said.values()):
+    if not _NO_FLOAT(map(type, said.values())) and _holds_float(said.values()):
         params = canonical(_by_value(said))
     category, template = category_key(asked.category), asked.template_id
     rest = (wanted, category, asked.message_class, template, asked.template_version, until, asked.collapse_key)
@@ -41,17 +43,12 @@ def request_digest(asked: Notification, params: bytes, ring: KeyRing) -> bytes:
 
 
 def _holds_float(values: Iterable[object]) -> bool:
-    for each in values:
-        kind = type(each)  # what msgspec decodes has no subclasses, and most of it is text
-        if kind is str:
-            continue
-        if (
-            kind is float
-            or (isinstance(each, dict) and _holds_float(each.values()))
-            or (isinstance(each, list) and _holds_float(each))
-        ):
-            return True
-    return False
+    return any(
+        isinstance(each, float)
+        or (isinstance(each, dict) and _holds_float(each.values()))
+        or (isinstance(each, list) and _holds_float(each))
+        for each in values
+    )
 
 
 def _by_value(said: object) -> object:
