@@ -27,7 +27,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a call came to. `called_ms` is when it began, 0 if it never did; `stopped` why it was not made at all."""
+    """What a call came to. `called_ms` is when its first byte left, 0 if none did; `stopped` why it was not made."""
 
     work: Work
     result: Result

@@ -1,9 +1,10 @@
-"""deliver: what may go, goes: announced durably, rendered, checked once more right before the call.
+"""deliver: what may go, goes: announced durably, rendered, checked once more right before its first byte.
 
 `deliver` is the stage over deliveries, `call` what is done outside, `agents/settle.py` the stage over what it came to.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -137,15 +138,15 @@ class Deliver:
         id_ = delivery.notification_id
         params = _params(self._ring.open(delivery.params, id_.encode()))
         address = self._ring.open(delivery.address, context(delivery.tenant, delivery.user_id)).decode()
-        left_ms = max(LEAST_LEFT_MS, delivery.deadline_ms - now)
+        ttl_s, deadline_s = _life(delivery.deadline_ms, now)
         return Message(
             ref=f"{id_}.{delivery.channel}.{delivery.round}.{delivery.attempt}",
             channel=delivery.channel,
             address=address,
             parts=template.render(delivery.channel, params),
             message_class=delivery.message_class,
-            ttl_s=left_ms / 1000,
-            deadline_s=(now + left_ms) // 1000,
+            ttl_s=ttl_s,
+            deadline_s=deadline_s,
             collapse_key=delivery.collapse_key or id_,
         )
 
@@ -187,22 +188,47 @@ def _read(record: Input) -> Delivery | str:
         return type(error).__name__
 
 
-Send = Callable[[Provider, Message], Awaitable[Result]]
+Last = Callable[[], Message | None]
+"""Asked with nothing awaited before the first byte: the message as it is now, None if it must not leave."""
+Send = Callable[[Provider, Message, Last], Awaitable[Result]]
 
 
 def caller(provider: Provider, send: Send, clock: Callable[[], int]) -> Callable[[Work, Tables], Awaitable[Outcome]]:
-    """What is done outside for one announced delivery: the last check and, with no await in between, the call."""
+    """What is done outside for one announced delivery: the call, and right before its first byte the last check."""
 
     async def call(work: Work, tables: Tables) -> Outcome:
-        now = clock()
-        if now >= work.delivery.deadline_ms:
+        deadline_ms, asked_ms, called_ms, stopped = work.delivery.deadline_ms, clock(), 0, Reason.NONE
+        if asked_ms >= deadline_ms:
             return Outcome(work, NOT_STARTED, 0, Reason.PAST_DEADLINE)
-        why = Deliver.refusal(tables["suppressions"], work.delivery, now)
-        if why is not None:
-            return Outcome(work, NOT_STARTED, 0, why)
-        return Outcome(work, await send(provider, work.message), now)
+        message = _as_of(asked_ms, work.message, deadline_ms)
+
+        def last() -> Message | None:
+            nonlocal called_ms, stopped
+            now = clock()
+            if now >= deadline_ms:
+                stopped = Reason.PAST_DEADLINE
+            else:
+                stopped = Deliver.refusal(tables["suppressions"], work.delivery, now) or Reason.NONE
+            if stopped:
+                return None
+            called_ms = now
+            return message if now == asked_ms else _as_of(now, message, deadline_ms)
+
+        result = await send(provider, message, last)
+        return Outcome(work, NOT_STARTED if stopped else result, called_ms, stopped)
 
     return call
+
+
+def _as_of(now_ms: int, message: Message, deadline_ms: int) -> Message:
+    ttl_s, deadline_s = _life(deadline_ms, now_ms)
+    return replace(message, ttl_s=ttl_s, deadline_s=deadline_s)
+
+
+def _life(deadline_ms: int, now_ms: int) -> tuple[float, int]:
+    """What a provider is told of a message's life: the seconds left, and the UTC second of its end."""
+    left_ms = max(LEAST_LEFT_MS, deadline_ms - now_ms)
+    return left_ms / 1000, (now_ms + left_ms) // 1000
 
 
 def abandon(work: Work, started: bool) -> Outcome:

@@ -54,8 +54,14 @@ class HttpClient:
         self._resolver, self._draw = resolver or Resolver(), draw
         self._closed = False
 
-    async def exchange(self, call: Call, timeout_s: float) -> Reply | Fault:
-        """Send `call` once, and answer within `timeout_s` seconds, the wait for a free connection included."""
+    async def exchange(
+        self, call: Call, timeout_s: float, last: Callable[[], Call | None] | None = None
+    ) -> Reply | Fault:
+        """Send `call` once, and answer within `timeout_s` seconds, the wait for a free connection included.
+
+        `last` is asked when a connection is free and open, with nothing awaited between its answer and the first byte:
+        the call as it is then, to the same URL, or None: then none is made, and the Fault is `stopped`.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         origin, target = _split(call.url)
@@ -71,11 +77,15 @@ class HttpClient:
             connection = self._kept(origin, loop.time()) or await self._connected(origin, deadline)
             if isinstance(connection, Fault):
                 return connection
+            if not connection.usable:
+                return Fault(nothing_left=True, what="connection_lost")
+            if last is not None and (latest := last()) is not call:
+                request = _request(latest, target) if latest is not None else None
+            if request is None:
+                self._keep(origin, connection)
+                return Fault(nothing_left=True, what="stopped")
             answer = await connection.exchange(request, deadline)
-            if self._closed:
-                connection.close()
-            elif connection.usable:
-                self._idle.setdefault(origin, deque()).append(connection)
+            self._keep(origin, connection)
             return Reply(*answer, self._now()) if isinstance(answer, tuple) else answer
         finally:
             self._free.release()
@@ -86,6 +96,12 @@ class HttpClient:
         for kept in self._idle.values():
             while kept:
                 kept.pop().close()
+
+    def _keep(self, origin: Origin, connection: Connection) -> None:
+        if self._closed:
+            connection.close()
+        elif connection.usable:
+            self._idle.setdefault(origin, deque()).append(connection)
 
     def _kept(self, origin: Origin, now: float) -> Connection | None:
         """The connection used last, so that a quiet pool shrinks. One that the server closed meanwhile is not taken."""

@@ -21,12 +21,12 @@ class Connection(asyncio.Protocol):
     as far as it came. Before that moment whatever happens is a Fault, and the request may have been read."""
 
     def __init__(self, opened: socket.socket) -> None:
-        self.usable = True
-        self.idle_since = 0.0
-        self.retires_at = math.inf
-        """The loop's seconds from which it takes no further request."""
         self._socket = opened
         self._loop = asyncio.get_running_loop()
+        self.usable = True
+        self.idle_since = self._loop.time()
+        self.retires_at = math.inf
+        """The loop's seconds from which it takes no further request."""
         self._waiter: asyncio.Future[Answer | Fault] | None = None
         self._parser = HttpResponseParser(self)
         self._received = self._status = 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from agents.attempt import Outcome, end, key_of, note
+from agents.attempt import NOT_STARTED, Outcome, end, key_of, note
 from agents.policy import after_failure, after_unknown
 from agents.provider import Kind
 from agents.stage import Outbox, Tables
@@ -32,7 +32,7 @@ def _announced(outcome: Outcome, tables: Tables) -> Attempt:
     entry = tables["attempts"].get(key_of(work.delivery, work.partition))
     assert entry is not None, "an attempt is announced before its call"
     attempt = unpack(entry)
-    note(attempt, outcome.result, outcome.called_ms, work.delivery.tried)
+    note(attempt, outcome.result, outcome.called_ms or work.started_ms, work.delivery.tried)
     return attempt
 
 
@@ -63,9 +63,10 @@ def _settle_one(
 
 
 def _measure(outcome: Outcome, provider: str, lane: Lane, outbox: Outbox) -> None:
-    if not outcome.called_ms:
+    if outcome.result is NOT_STARTED:
         return
     delivery = outcome.work.delivery
     labels = (lane, delivery.channel, provider, outcome.result.kind.value)
     outbox.count(metrics.SENT, *labels)
-    outbox.observe(metrics.LATENCY, outcome.called_ms - delivery.due_ms, *labels)
+    if outcome.called_ms:
+        outbox.observe(metrics.LATENCY, outcome.called_ms - delivery.due_ms, *labels)

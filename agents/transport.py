@@ -3,13 +3,14 @@
 There is no retry here, hidden or open: the engine's is the only one. A provider's fault is a value, never an exception.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from agents.bearer import Bearer
 from agents.http_client import HttpClient
-from agents.provider import Kind, Message, Provider, Reply, Result
+from agents.provider import Call, Kind, Message, Provider, Reply, Result
 from agents.resolver import Resolver
 
 UNAUTHORISED = 401
@@ -49,11 +50,30 @@ class Transport:
         for client in self._clients.values():
             client.close()
 
-    async def send(self, provider: Provider, message: Message) -> Result:
+    async def send(self, provider: Provider, message: Message, last: Callable[[], Message | None]) -> Result:
         """What the one call came to, or why none was made.
 
-        Answers within the call's own timeout, or the message's ttl if that is shorter, not counting a first token.
+        A token and a connection are awaited first. `last` is asked after that, with nothing awaited between its answer
+        and the first byte: the message as it is then, or None: then no call is made. Answers within the message's ttl,
+        and within the call's own timeout once there is a token. What is cancelled before that is known not to be sent.
         """
+        leaving = False
+
+        def leave() -> Message | None:
+            nonlocal leaving
+            latest = last()
+            leaving = latest is not None
+            return latest
+
+        try:
+            return await self._sent(provider, message, leave)
+        except asyncio.CancelledError:
+            if leaving:
+                raise
+            return Result(Kind.UNAVAILABLE, provider.name, "not_started")
+
+    async def _sent(self, provider: Provider, message: Message, last: Callable[[], Message | None]) -> Result:
+        until = self._clock() + message.ttl_s
         bearer = self._bearers.get(provider.name)
         held = await bearer.token(message.ttl_s) if bearer else None
         if isinstance(held, Result):
@@ -62,7 +82,13 @@ class Transport:
             call = provider.call(message, held)
         except (KeyError, ValueError, TypeError):
             return Result(Kind.REJECTED_REQUEST, provider.name, "message_unfit")
-        answer = await self._clients[provider.name].exchange(call, min(call.timeout_s, message.ttl_s))
+
+        def as_it_is_now() -> Call | None:
+            latest = last()
+            return call if latest is message else provider.call(latest, held) if latest is not None else None
+
+        left_s = min(call.timeout_s, until - self._clock())
+        answer = await self._clients[provider.name].exchange(call, left_s, as_it_is_now)
         result = provider.read(answer)
         if bearer and held and isinstance(answer, Reply) and answer.status == UNAUTHORISED and bearer.drop(held):
             result = replace(result, kind=Kind.UNAVAILABLE, reason="token_expired")

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -215,6 +216,18 @@ async def test_a_call_that_finds_no_free_connection_in_time_left_nothing() -> No
         assert await ask(server, client, 0.05) == Fault(True, "no_free_connection")
         assert await first == Fault(False, "timed_out")
         assert len(server.requests) == 1
+    client.close()
+
+
+async def test_a_call_stopped_right_before_its_first_byte_leaves_its_connection_to_the_next() -> None:
+    client = HttpClient(1)
+    async with serving(saying(OK)) as server:
+        for _ in range(2):  # on a new connection, on a kept one
+            assert await client.exchange(server.call(), 5.0, lambda: None) == Fault(True, "stopped")
+        assert server.requests == []
+        latest = replace(server.call(), body=b"the latest")
+        assert isinstance(await client.exchange(server.call(), 5.0, lambda: latest), Reply)
+        assert (server.connections, server.requests[0][-10:]) == (1, b"the latest")
     client.close()
 
 

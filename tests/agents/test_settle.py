@@ -165,16 +165,18 @@ def test_a_dead_letter_carries_its_cause_its_position_and_every_attempt() -> Non
     assert (again.notification_id, again.attempt) == (id_of(), 4)
 
 
-def test_latency_counts_from_due_to_the_start_of_the_call_and_a_call_not_made_is_not_counted() -> None:
+def test_latency_counts_from_due_to_the_first_byte_and_a_call_that_reached_nobody_has_none() -> None:
     delivering = Delivering()
     work = delivering.announce(a_delivery(due_ms=NOW - 30))
     outbox = delivering.settle(Outcome(work, ruled(Kind.ACCEPTED), NOW + 12))
     labels = ("high", "sms", "twilio", "accepted")
     assert outbox.observed == [(metrics.LATENCY, labels, 42)]
     assert outbox.tally[metrics.SENT, labels] == 1
-    never = Delivering()
-    unmade = never.settle(Outcome(never.announce(a_delivery()), ruled(Kind.UNAVAILABLE), 0))
-    assert (unmade.observed, [metric for metric, _ in unmade.tally if metric is metrics.SENT]) == ([], [])
+    for result, counted in ((NOT_STARTED, []), (ruled(Kind.UNAVAILABLE, "connect_failed"), [metrics.SENT])):
+        never = Delivering()
+        unmade = never.settle(Outcome(never.announce(a_delivery()), result, 0))
+        assert unmade.observed == []
+        assert [metric for metric, _ in unmade.tally if metric is metrics.SENT] == counted
 
 
 @pytest.mark.parametrize("kind", [MessageClass.OTP, MessageClass.BILLING])

@@ -103,12 +103,16 @@ def a_message(channel: str, ref: str, **changed: Any) -> Message:
     return replace(usual, **changed)
 
 
+async def sent(transport: Transport, provider: Provider, message: Message) -> Result:
+    return await transport.send(provider, message, lambda: message)
+
+
 @pytest.mark.parametrize("channel", ADDRESSES)
 async def test_a_message_is_accepted_once(
     channel: str, sandbox: Sandbox, transport: Transport, providers: dict[str, Provider]
 ) -> None:
     ref = f"once.{channel}.1"
-    result = await transport.send(providers[channel], a_message(channel, ref))
+    result = await sent(transport, providers[channel], a_message(channel, ref))
     assert (result.kind, result.sent) == (Kind.ACCEPTED, Sent.YES)
     assert result.message_id
     assert [row["accepted"] for row in sandbox.read(ref)] == [True]
@@ -137,11 +141,11 @@ async def test_whatever_a_provider_does_it_gets_one_request_and_we_say_what_we_k
 ) -> None:
     then, kind, reason, reads = fault
     provider = providers[channel]
-    await transport.send(provider, a_message(channel, "warm-up.1"))  # a kept connection is the harder case
+    await sent(transport, provider, a_message(channel, "warm-up.1"))  # a kept connection is the harder case
     sandbox.behave(provider.name, then=then)
     ref = f"{then}.{channel}.1"
     began = time.monotonic()
-    result = await transport.send(provider, a_message(channel, ref, ttl_s=0.4))
+    result = await sent(transport, provider, a_message(channel, ref, ttl_s=0.4))
     assert (result.kind, result.reason) == (kind, reason)
     assert time.monotonic() - began < 1
     await asyncio.sleep(0.05)
@@ -155,7 +159,7 @@ async def test_a_provider_that_is_not_there_certainly_got_nothing(
     nowhere = replace(providers[channel], url=f"http://127.0.0.1:{unused_tcp_port}")  # type: ignore[type-var]
     transport = Transport([nowhere])
     await transport.start()
-    result = await transport.send(nowhere, a_message(channel, "nowhere.1"))
+    result = await sent(transport, nowhere, a_message(channel, "nowhere.1"))
     assert (result.kind, result.sent, result.reason) == (Kind.UNAVAILABLE, Sent.NO, "connect_failed")
     await transport.stop()
 
@@ -178,7 +182,7 @@ async def test_the_sandboxs_presets_read_as_their_tables_say(
     found: dict[tuple[str, str], Result] = {}
     for channel, preset in expected:
         sandbox.behave(providers[channel].name, then=preset)
-        found[channel, preset] = await transport.send(providers[channel], a_message(channel, f"{preset}.1"))
+        found[channel, preset] = await sent(transport, providers[channel], a_message(channel, f"{preset}.1"))
     assert {key: result.kind for key, result in found.items()} == expected
     for preset in ("sendgrid_429_epoch", "sendgrid_429_delta"):
         assert found["email", preset].retry_after_s == pytest.approx(2, abs=1.1)
@@ -189,10 +193,10 @@ async def test_a_deadline_cuts_the_call_short(
 ) -> None:
     sandbox.behave("twilio", then="hang")
     began = time.monotonic()
-    result = await transport.send(providers["sms"], a_message("sms", "deadline.1", ttl_s=0.1))
+    result = await sent(transport, providers["sms"], a_message("sms", "deadline.1", ttl_s=0.1))
     assert result.sent is Sent.MAYBE
     assert time.monotonic() - began < 0.5
-    late = await transport.send(providers["sms"], a_message("sms", "late.1", ttl_s=0.0))
+    late = await sent(transport, providers["sms"], a_message("sms", "late.1", ttl_s=0.0))
     assert (late.kind, late.reason) == (Kind.UNAVAILABLE, "no_time_left")
     assert sandbox.read("late.1") == []
 
@@ -201,7 +205,7 @@ async def test_a_message_that_cannot_be_written_down_is_our_fault_and_no_call(
     sandbox: Sandbox, transport: Transport, providers: dict[str, Provider]
 ) -> None:
     for parts in ({}, {"body": "\ud800", "subject": 1, "title": b""}):
-        result = await transport.send(providers["sms"], a_message("sms", "unfit.1", parts=parts))
+        result = await sent(transport, providers["sms"], a_message("sms", "unfit.1", parts=parts))
         assert (result.kind, result.reason) == (Kind.REJECTED_REQUEST, "message_unfit")
     assert sandbox.read("unfit.1") == []
 
@@ -218,7 +222,7 @@ async def test_no_log_at_debug_holds_an_address_a_text_or_a_secret(
     for channel in ADDRESSES:
         for then in ("ok", "reset_after_read", "html_502"):
             sandbox.behave(providers[channel].name, then=then)
-            await transport.send(providers[channel], a_message(channel, f"quiet.{channel}.1"))
+            await sent(transport, providers[channel], a_message(channel, f"quiet.{channel}.1"))
     written = caplog.text + "".join(capfd.readouterr())
     for private in (*ADDRESSES.values(), "424242", "twilio-secret", "sendgrid-secret", "PRIVATE KEY", "Bearer"):
         assert private not in written
@@ -230,13 +234,13 @@ async def test_a_refused_token_is_replaced_for_the_next_call_without_a_second_se
     ahead_s = 0.0
     transport = Transport([providers["push"]], clock=lambda: time.monotonic() + ahead_s)
     await transport.start()
-    await transport.send(providers["push"], a_message("push", "before.1"))
+    await sent(transport, providers["push"], a_message("push", "before.1"))
     ahead_s = 60.0
     sandbox.behave("fcm", then="fcm_unauthenticated")
-    refused = await transport.send(providers["push"], a_message("push", "refused.1"))
-    again = await transport.send(providers["push"], a_message("push", "again.1"))
+    refused = await sent(transport, providers["push"], a_message("push", "refused.1"))
+    again = await sent(transport, providers["push"], a_message("push", "again.1"))
     sandbox.ask("DELETE", "/admin/behave")
-    after = await transport.send(providers["push"], a_message("push", "after.1"))
+    after = await sent(transport, providers["push"], a_message("push", "after.1"))
     assert (refused.kind, refused.reason) == (Kind.UNAVAILABLE, "token_expired")
     assert again.kind is Kind.MISCONFIGURED, "a token as fresh as that is not what is wrong"
     assert after.kind is Kind.ACCEPTED
@@ -248,7 +252,7 @@ async def test_without_a_token_no_message_is_sent(sandbox: Sandbox, providers: d
     sandbox.behave("oauth", then="oauth_invalid_grant")
     transport = Transport([providers["push"]])
     await transport.start()
-    result = await transport.send(providers["push"], a_message("push", "tokenless.1"))
+    result = await sent(transport, providers["push"], a_message("push", "tokenless.1"))
     assert (result.kind, result.reason) == (Kind.MISCONFIGURED, "token_refused")
     assert sandbox.read("tokenless.1") == []
     await transport.stop()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -93,8 +93,11 @@ class Transport:
     async def stop(self) -> None:
         """Nothing is held."""
 
-    async def send(self, provider: Provider, message: Message) -> Result:
-        return await self._sms.answer(message)
+    async def send(self, provider: Provider, message: Message, last: Callable[[], Message | None]) -> Result:
+        latest = last()
+        if latest is None:
+            return Result(Kind.UNAVAILABLE, provider.name, "stopped")
+        return await self._sms.answer(latest)
 
 
 class Shelf:
