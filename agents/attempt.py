@@ -58,6 +58,7 @@ def attempt_of(delivery: Delivery, record: Input, provider: str, now_ms: int) ->
         now_ms,
         possible_duplicate=delivery.possible_duplicate,
         accepted_ms=delivery.accepted_ms,
+        unspent=delivery.unspent,
     )
 
 
@@ -78,6 +79,7 @@ def _next(delivery: Delivery, attempt: Attempt) -> Delivery:
     fields = {name: getattr(delivery, name) for name in Delivery.__struct_fields__}
     fields |= {
         "attempt": attempt.number + 1,
+        "unspent": attempt.unspent,
         "tried": attempt.tried,
         "due_ms": attempt.due_ms,
         "possible_duplicate": attempt.possible_duplicate,

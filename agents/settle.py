@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from agents.attempt import NOT_STARTED, Outcome, end, key_of, note
-from agents.policy import after_failure, after_unknown
+from agents.policy import after_failure, after_no_call, after_unknown
 from agents.provider import Kind
 from agents.stage import Outbox, Tables
 from schemas import metrics
 from schemas.vocabulary import Lane, Reason, Step
 from tables.attempts import Attempt, unpack
+
+_TRY_AGAIN = (Kind.THROTTLED, Kind.UNAVAILABLE, Kind.MISCONFIGURED)
 
 
 def settle(
@@ -54,7 +56,9 @@ def _settle_one(
         end(tables, outbox, lane, delivery, attempt, Step.SENT, "", now)
     elif result.kind is Kind.AMBIGUOUS:
         after_unknown(tables, outbox, lane, delivery, attempt, now)
-    elif result.kind in (Kind.THROTTLED, Kind.UNAVAILABLE, Kind.MISCONFIGURED):
+    elif result.kind in _TRY_AGAIN and not outcome.called_ms:
+        after_no_call(tables, outbox, lane, delivery, attempt, result.reason, now, draw)
+    elif result.kind in _TRY_AGAIN:
         after_failure(tables, outbox, lane, delivery, attempt, result.reason, result.retry_after_s, now, draw)
     else:
         attempt.suppress = result.suppress

@@ -130,7 +130,11 @@ class Tried(Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Delivery(Record, kw_only=True, gc=False):
-    """One channel, one address. Keyed by `notification_id` on the channel's topic; `due_ms` is the intended time."""
+    """One channel, one address. Keyed by `notification_id` on the channel's topic; `due_ms` is the intended time.
+
+    `attempt` counts every attempt; `unspent` says how many of those before it made no call, and so spent none of what
+    the class allows.
+    """
 
     notification_id: str
     tenant: str
@@ -150,6 +154,7 @@ class Delivery(Record, kw_only=True, gc=False):
     accepted_ms: int
     collapse_key: str | None = None
     attempt: int = 1
+    unspent: int = 0
     round: int = 1
     possible_duplicate: bool = False
     tried: list[Tried] = []

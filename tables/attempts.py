@@ -24,8 +24,8 @@ class State(IntEnum):
 class Attempt(msgspec.Struct, array_like=True, gc=False):
     """The latest attempt of a delivery: its round and number, the record that asked for it, and what is known.
 
-    `step`, `reason`, `due_ms`, `tried` and `suppress` (the address is dead or said stop) say what followed, so that a
-    replay can say it again.
+    `unspent` of the attempts made no call, this one included where it ended so. `step`, `reason`, `due_ms`, `tried` and
+    `suppress` (the address is dead or said stop) say what followed, so that a replay can say it again.
     """
 
     round: int
@@ -44,6 +44,7 @@ class Attempt(msgspec.Struct, array_like=True, gc=False):
     tried: list[Tried] = []
     suppress: bool = False
     accepted_ms: int = 0
+    unspent: int = 0
 
 
 class Verdict(IntEnum):

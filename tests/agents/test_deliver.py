@@ -252,8 +252,8 @@ def test_a_call_cut_off_may_have_sent_and_one_never_begun_has_not() -> None:
     assert abandon(work, started=False).called_ms == 0
 
 
-def test_a_call_never_begun_is_tried_again() -> None:
+def test_a_call_never_begun_is_tried_again_and_spends_no_attempt() -> None:
     delivering = Delivering(lane=Lane.LOW)
     work = delivering.announce(a_delivery(message_class=MARKETING))
     ((_, to, _, body),) = waiting(delivering.settle(abandon(work, started=False)))
-    assert (to, body["attempt"]) == ("sms_notifications.low", 2)
+    assert (to, body["attempt"], body["unspent"]) == ("sms_notifications.low", 2, 1)

@@ -145,6 +145,15 @@ def test_a_replay_says_again_exactly_what_followed_and_makes_no_call(kind: Messa
     assert delivering.latest(delivery) == before
 
 
+def test_a_replay_of_an_attempt_that_never_began_says_again_that_it_spent_none() -> None:
+    delivering, delivery = Delivering(), a_delivery(attempt=3, unspent=1)
+    followed = delivering.settle(Outcome(delivering.announce(delivery, 5), ruled(Kind.UNAVAILABLE), 0))
+    _, again = delivering.run(delivered(delivery, 5))
+    assert (again.calls, again.records) == ([], followed.records)
+    ((_, _, _, body),) = waiting(again)
+    assert (body["attempt"], body["unspent"]) == (4, 2)
+
+
 class Logged(DictEntries):
     """A table that says what was written to it, which is what its changelog gets."""
 

@@ -80,6 +80,43 @@ def test_what_surely_sent_nothing_is_tried_again(kind: Kind) -> None:
     ]
 
 
+def test_what_never_began_spends_no_attempt_and_waits_ever_longer_until_the_deadline() -> None:
+    delivering, delivery = Delivering(), a_delivery(message_class=MessageClass.OTP, deadline_ms=NOW + 100_000)
+    waited, offset = [], 0
+    while True:
+        work = delivering.announce(delivery, offset)
+        outbox = delivering.settle(Outcome(work, ruled(Kind.UNAVAILABLE, "connect_failed"), 0))
+        if not waiting(outbox):
+            break
+        ((_, _, due, body),) = waiting(outbox)
+        assert (steps(outbox), body.get("tried")) == ([("retrying", "connect_failed")], None)
+        offset, delivery = offset + 1, msgspec.convert(body, Delivery)
+        assert (delivery.attempt, delivery.unspent) == (offset + 1, offset)
+        waited.append((due - delivering.world.clock.now) / 1000)
+        delivering.world.clock.now = due
+    assert waited == [1, 2, 4, 8, 30, 30, 8, 8, 8], "the last waits are those that still fit"
+    assert steps(outbox) == [("expired", "past_deadline")]
+    assert delivering.world.clock.now == NOW + 99_000
+
+
+def test_attempts_that_never_began_leave_the_class_all_of_its_own() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    unmade, failed, ends = ruled(Kind.UNAVAILABLE, "no_free_connection"), ruled(Kind.UNAVAILABLE), []
+    waited = []
+    for offset, result in enumerate((unmade, failed, unmade, unmade, *(failed,) * 4)):
+        work = delivering.announce(delivery, offset)
+        outbox = delivering.settle(Outcome(work, result, 0 if result is unmade else NOW))
+        ends += steps(outbox)
+        for _, _, due, body in waiting(outbox):
+            delivery = msgspec.convert(body, Delivery)
+            waited.append((due - delivering.world.clock.now) / 1000)
+            delivering.world.clock.now = due
+    assert waited == [1, 1, 2, 4, 2, 4, 8]
+    assert ends[-1] == ("dead", "retries_spent")
+    (letter,) = written(outbox, topics.DEAD_LETTERS)
+    assert [tried["attempt"] for tried in letter["tried"]] == [2, 5, 6, 7, 8]
+
+
 def test_a_sent_delivery_ends_and_its_status_carries_the_provider_s_id() -> None:
     delivering, delivery = Delivering(), a_delivery()
     outbox = delivering.attempt(delivery, ruled(Kind.ACCEPTED, message_id="SM1"), 5)
