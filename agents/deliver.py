@@ -12,7 +12,7 @@ import msgspec
 
 from agents.attempt import CUT_OFF, NOT_STARTED, Outcome, Work, as_known, attempt_of, end, follow, key_of, note, tell
 from agents.bury import post
-from agents.hold import release, wait
+from agents.hold import UNDECRYPTABLE_WAIT_MS, release, wait
 from agents.policy import STALE_MS, after_unknown
 from agents.provider import Message, Provider, Result
 from agents.render import Known, Template
@@ -102,7 +102,8 @@ class Deliver:
         attempt.tried = delivery.tried
         lane = self._lane
         if now >= delivery.deadline_ms:
-            end(tables, outbox, lane, delivery, attempt, Step.EXPIRED, Reason.PAST_DEADLINE, now)
+            late = Reason.PAST_DEADLINE if self._opens(delivery) else Reason.UNDECRYPTABLE
+            end(tables, outbox, lane, delivery, attempt, Step.EXPIRED, late, now)
         elif now - delivery.decided_at_ms > STALE_MS:
             self._send_back(delivery, outbox, now)
         elif (why := self.refusal(tables["suppressions"], delivery, now)) is not None:
@@ -127,23 +128,42 @@ class Deliver:
     ) -> None:
         try:
             message = self._message(delivery, template, now)
-        except (Malformed, Unsealable) as error:
-            reason = error.reason if isinstance(error, Malformed) else Reason.UNREADABLE
-            end(tables, outbox, self._lane, delivery, attempt, Step.DEAD, reason, now)
+        except Unsealable:
+            self._wait_for_the_key(delivery, outbox, now)
+            return
+        except Malformed as error:
+            end(tables, outbox, self._lane, delivery, attempt, Step.DEAD, error.reason, now)
             return
         tables["attempts"][key_of(delivery, record.partition)] = pack(attempt)
         outbox.call(Work(delivery, record.topic, record.partition, record.offset, message, now))
 
+    def _wait_for_the_key(self, delivery: Delivery, outbox: Outbox, now: int) -> None:
+        """What cannot be opened is not dead: the key may be another process's. It stays the attempt that it is."""
+        to, due_ms = topics.deliveries(delivery.channel, self._lane).name, now + UNDECRYPTABLE_WAIT_MS
+        value, key = encode(delivery), delivery.notification_id.encode()
+        wait(outbox, self._lane, to, key, value, min(due_ms, delivery.deadline_ms), now)
+        outbox.count(metrics.UNDECRYPTABLE, f"deliver.{delivery.channel}.{self._lane}")
+
+    def _opens(self, delivery: Delivery) -> bool:
+        try:
+            self._opened(delivery)
+        except Unsealable:
+            return False
+        return True
+
+    def _opened(self, delivery: Delivery) -> tuple[bytes, bytes]:
+        """Params and address. Raises Unsealable."""
+        params = self._ring.open(delivery.params, delivery.notification_id.encode())
+        return params, self._ring.open(delivery.address, context(delivery.tenant, delivery.user_id))
+
     def _message(self, delivery: Delivery, template: Template, now: int) -> Message:
-        id_ = delivery.notification_id
-        params = _params(self._ring.open(delivery.params, id_.encode()))
-        address = self._ring.open(delivery.address, context(delivery.tenant, delivery.user_id)).decode()
+        id_, (params, address) = delivery.notification_id, self._opened(delivery)
         ttl_s, deadline_s = _life(delivery.deadline_ms, now)
         return Message(
             ref=f"{id_}.{delivery.channel}.{delivery.round}.{delivery.attempt}",
             channel=delivery.channel,
-            address=address,
-            parts=template.render(delivery.channel, params),
+            address=address.decode(),
+            parts=template.render(delivery.channel, _params(params)),
             message_class=delivery.message_class,
             ttl_s=ttl_s,
             deadline_s=deadline_s,

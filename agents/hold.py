@@ -15,6 +15,8 @@ from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane
 
 TO, DUE = "to", "due"
+UNDECRYPTABLE_WAIT_MS = 30_000
+"""How long what no key here opens waits before it is looked at again, by a process that may have the key."""
 _ROOMS = sorted(topics.RETRY_TIERS_S.items(), key=lambda room: -room[1])
 
 

@@ -46,6 +46,12 @@ VOLUME = Metric("tap_volume_total", Kind.COUNTER, "Deliveries that ended, by ten
 MISPLACED = Metric("misplaced_total", Kind.COUNTER, "Records keyed again into their user's partition", ("lane",))
 REPEATS = Metric("delivery_repeats_total", Kind.COUNTER, "Delivery records dropped as repeats", ("lane", "channel"))
 BURIED = Metric("dead_letters_total", Kind.COUNTER, "Records buried by cause", ("flow", "cause"))
+UNDECRYPTABLE = Metric(
+    "undecryptable_total",
+    Kind.COUNTER,
+    "Records that wait, again and again until their deadline, since no key of this process opens them: alarm on any",
+    ("flow",),
+)
 RECORDS = Metric("engine_records_total", Kind.COUNTER, "Records taken by a flow", ("flow", "topic"))
 BATCHES = Metric("engine_batches_total", Kind.COUNTER, "Batches run by a flow", ("flow",))
 FETCHES = Metric("engine_fetches_total", Kind.COUNTER, "Fetches that brought records", ("flow",))

@@ -137,6 +137,7 @@ class Reason(Word):
     CONFLICT = "conflict"
     WRONG_LANE = "wrong_lane"
     UNREADABLE = "unreadable"
+    UNDECRYPTABLE = "undecryptable"
     INVALID = "invalid"
     NEWER_SCHEMA = "newer_schema"
     UNKNOWN_CHANNEL = "unknown_channel"

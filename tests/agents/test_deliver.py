@@ -14,8 +14,9 @@ from agents.stage import Later, Outbox
 from schemas import metrics, topics
 from schemas.keys import address_suppression, partition_of, user_suppression
 from schemas.records import Delivery
+from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, Reason
-from tables import suppressions
+from tables import preferences, suppressions
 from tables.attempts import State
 from tests.agents.world import (
     DAY,
@@ -176,11 +177,40 @@ def test_params_that_a_template_lacks_end_the_delivery_without_a_call() -> None:
     assert (outbox.calls, steps(outbox)) == ([], [("dead", "bad_template")])
 
 
-def test_what_does_not_open_ends_the_delivery_without_a_call() -> None:
-    moved = a_delivery(params={"number": "1"}, notification_id=id_of("other"))
-    moved.notification_id = id_of()
-    _, outbox = Delivering().run(delivered(moved))
-    assert (outbox.calls, steps(outbox)) == ([], [("dead", "unreadable")])
+def of_a_foreign_ring(part: str, **changes: Any) -> Delivery:
+    foreign = KeyRing({1: bytes(32)}, bytes(32))
+    sealed = {"params": (b"{}", id_of().encode()), "address": (PHONE.encode(), preferences.context("shop", "anna"))}
+    delivery = a_delivery(**changes)
+    setattr(delivery, part, foreign.seal(*sealed[part]))
+    return delivery
+
+
+@pytest.mark.parametrize("part", ["params", "address"])
+def test_what_does_not_open_waits_with_an_alarm_as_the_same_attempt_and_is_not_dead(part: str) -> None:
+    delivering = Delivering()
+    _, outbox = delivering.run(delivered(of_a_foreign_ring(part, attempt=2)))
+    ((room, to, due, body),) = waiting(outbox)
+    assert (outbox.calls, len(outbox.records), len(delivering.world.tables["attempts"])) == ([], 1, 0)
+    assert (room, to, due) == ("30s", "sms_notifications.high", NOW + 30_000)
+    assert (body["attempt"], body["notification_id"]) == (2, id_of())
+    assert outbox.tally == {(metrics.UNDECRYPTABLE, ("deliver.sms.high",)): 1}
+
+
+def test_what_waited_for_its_key_goes_once_a_process_has_it() -> None:
+    delivering, delivery = Delivering(), a_delivery()
+    delivering.ring = KeyRing({1: bytes(32)}, bytes(32))
+    ((_, _, _, body),) = waiting(delivering.run(delivered(delivery, 0))[1])
+    delivering.ring = RING
+    work = delivering.announce(msgspec.convert(body, Delivery), 1)
+    assert (work.message.address, work.message.ref) == (PHONE, f"{id_of()}.sms.1.1")
+
+
+def test_what_does_not_open_until_its_deadline_expires_then_and_says_so() -> None:
+    delivering, delivery = Delivering(), of_a_foreign_ring("params", deadline_ms=NOW + 20_000)
+    ((_, _, due, _),) = waiting(delivering.run(delivered(delivery, 0))[1])
+    assert due == NOW + 20_000
+    delivering.world.clock.now = due
+    assert steps(delivering.run(delivered(delivery, 1))[1]) == [("expired", "undecryptable")]
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b"[" * 50_000, b"{}"])

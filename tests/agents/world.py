@@ -198,6 +198,7 @@ class Delivering:
     lane: Lane = Lane.HIGH
     shelf: dict[str, Template | Reason | None] = field(default_factory=lambda: {"order": TEMPLATE})
     draw: float = 0.0
+    ring: KeyRing = RING
 
     def peek(self, template_id: str, version: int | None) -> Template | Reason | None:
         """The shelf is the cache of templates."""
@@ -206,7 +207,7 @@ class Delivering:
     def run(self, *batch: Input) -> tuple[Later | None, Outbox]:
         """Run the stage over deliveries."""
         outbox = Outbox()
-        work = Deliver(self.lane, TWILIO, self, RING, self.world.clock)
+        work = Deliver(self.lane, TWILIO, self, self.ring, self.world.clock)
         return work.stage(batch, self.world.tables, outbox), outbox
 
     def announce(self, delivery: Delivery, offset: int = 0) -> Work:
