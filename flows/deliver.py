@@ -75,6 +75,7 @@ def flow(channel: str, lane: Lane, provider: Provider, templates: Templates, rin
             topics.DEAD_LETTERS,
         ),
         waits=WAITS[lane],
+        dependencies={"s3": templates.failing_s},
     )
 
 

@@ -18,7 +18,7 @@ class Reader:
 
     def __init__(self, brokers: str) -> None:
         self._brokers = brokers
-        self._consumer = Consumer(ungrouped(brokers) | {"log_level": 0})
+        self._consumer = Consumer(ungrouped(brokers))
 
     def close(self) -> None:
         """Let go of the connections."""

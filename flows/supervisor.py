@@ -86,7 +86,7 @@ class Supervisor:
             self._spawn(worker)
 
     def addresses(self) -> dict[str, str]:
-        """Where each worker serves /metrics and /health, by its id."""
+        """Where each worker serves /metrics, /live and /ready, by its id."""
         return {worker.role.id: f"http://127.0.0.1:{worker.port}" for worker in self._workers}
 
     def pids(self) -> dict[str, int]:

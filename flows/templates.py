@@ -33,6 +33,8 @@ CACHED_BYTES, CACHED_NAMES = 64 * 1024 * 1024, 10_000
 Names that have no template are counted apart: however many there are, they displace no template that is served."""
 WARMED, WARMED_WITHIN_S = 200, 1.0
 """At most so many templates are fetched before a flow starts, within that time; others when they are asked for."""
+LISTED_AGAIN_S = 2.0
+"""A bucket that does not answer is asked again what is in it after so long."""
 _THREADS, _QUEUED = 16, 1_000
 _MISSING = ("NoSuchKey", "404", "NoSuchVersion", "KeyTooLongError")
 
@@ -69,7 +71,9 @@ class Templates:
         self._fetching: dict[str, float] = {}
         """When each fetch under way, or waiting for a thread, was asked for; the oldest comes first."""
         self._failing_since: float | None = None
-        self._warmed = self._closed = False
+        self._listing: Future[None] | None = None
+        """The last time that the bucket was asked what is in it, at `_listed_at`."""
+        self._listed_at, self._closed = 0.0, False
 
     def peek(self, template_id: str, version: int | None) -> Template | Reason | None:
         """As `agents.render.Known` says."""
@@ -99,9 +103,18 @@ class Templates:
         return now - oldest < WORTH_WAITING_S and self._failing_since is None
 
     def failing_s(self) -> float:
-        """Seconds since the bucket last answered, while it does not; else 0."""
-        since = self._failing_since
-        return self._clock() - since if since is not None else 0.0
+        """Seconds since the bucket last answered, while it does not; else 0.
+
+        Meanwhile each call sees that it is asked again, so that it is found to be back though nobody needs a template.
+        """
+        with self._lock:
+            since, now = self._failing_since, self._clock()
+            if since is None:
+                return 0.0
+            idle = self._listing is None or self._listing.done()
+            if idle and now - self._listed_at >= LISTED_AGAIN_S and not self._closed:
+                self._list(now)
+            return now - since
 
     def _fetch(self, name: str) -> None:
         cached, answered = _Cached(Reason.TEMPLATE_UNAVAILABLE, 0.0), False
@@ -161,11 +174,15 @@ class Templates:
         The flows of a process share the cache: the first of them warms it. Never raises.
         """
         with self._lock:
-            first, self._warmed = not self._warmed, True
-        if first:
-            listing = self._pool.submit(self._warm)
-            wait({listing}, WARMED_WITHIN_S)
+            listing = self._listing
+            first = self._list(self._clock()) if listing is None else None
+        if first is not None:
+            wait({first}, WARMED_WITHIN_S)
         return len(self._known)
+
+    def _list(self, now: float) -> Future[None]:
+        self._listed_at, self._listing = now, self._pool.submit(self._warm)
+        return self._listing
 
     def _warm(self) -> None:
         began, fetches = self._clock(), list[Future[None]]()
@@ -176,6 +193,9 @@ class Templates:
             with self._lock:
                 self._failing_since = self._failing_since or began
             return
+        if not ids:  # else the fetches tell
+            with self._lock:
+                self._failing_since = None
         for template_id in ids:
             fetches.append(self._pool.submit(self._fetch, f"{template_id}/latest.json"))
         wait(fetches, WARMED_WITHIN_S)

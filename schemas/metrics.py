@@ -79,7 +79,18 @@ RESTORE_LEFT = Metric(
     "Records of changelogs and sources still to restore; one of a changelog holds the entries of a whole batch",
     ("flow",),
 )
-STALENESS = Metric("replicated_table_staleness_seconds", Kind.GAUGE, "Since a replicated table was current", ("table",))
+STALENESS = Metric(
+    "replicated_table_staleness_seconds",
+    Kind.GAUGE,
+    "Since the moment up to which Kafka has proved a replicated table current",
+    ("table",),
+)
+SILENT = Metric(
+    "dependency_silent_seconds",
+    Kind.GAUGE,
+    "Since a server last answered, while it owes an answer; a process whose servers are silent is not ready",
+    ("dependency",),
+)
 IN_FLIGHT = Metric(
     "deliver_calls_in_flight",
     Kind.GAUGE,

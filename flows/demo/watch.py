@@ -59,7 +59,7 @@ def ready(addresses: Iterable[str]) -> bool:
     """Whether every worker says that all its flows are at work."""
     try:
         for address in addresses:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):  # noqa: S310 - our own worker
+            with urllib.request.urlopen(f"{address}/ready", timeout=2):  # noqa: S310 - our own worker
                 pass
     except (urllib.error.URLError, OSError):
         return False

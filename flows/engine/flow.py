@@ -57,7 +57,8 @@ class Flow:
     """One deployable: one consumer group, one rebalance domain.
 
     `stages` maps each topic it reads to the stage its batches run through. `bury` writes what becomes of a record
-    on which a stage raised, or which led to one that no broker takes.
+    on which a stage raised, or which led to one that no broker takes. `dependencies` are servers other than Kafka that
+    it needs, by name: each returns the seconds since it last answered, while it owes an answer, else 0.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Flow:
     outside: Outside | None = None
     writes: tuple[Topic, ...] = ()
     waits: Waits = field(default_factory=lambda: WAITS[Lane.LOW])
+    dependencies: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
     @property
     def session_s(self) -> float:

@@ -101,6 +101,10 @@ class Tenure:
         self.be_no_ghost()
         return not (self.parts or self._letting_go.locked()) or self._unheard_s() <= self._surely_ours_s
 
+    def silent_s(self) -> float:
+        """Seconds since its group last answered, of a flow that has joined it; else 0."""
+        return self._unheard_s() if self.ready else 0.0
+
     def _unheard_s(self) -> float:
         return time.monotonic() - self._thread().heard_at
 

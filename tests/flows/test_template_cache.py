@@ -190,3 +190,19 @@ def test_a_process_that_ends_fetches_nothing_that_is_still_queued(cache: Templat
     held.set()
     cache._pool.shutdown(wait=True)
     assert len(bucket.asked) < 100
+
+
+def test_a_bucket_that_is_back_is_found_to_be_though_nobody_asks_for_a_template(
+    cache: Templates, bucket: Bucket, clock: Clock
+) -> None:
+    bucket.raises = EndpointConnectionError(endpoint_url="nowhere")
+    bucket.objects["greeting/latest.json"] = body(1)
+    cache.warm()
+    clock.now += 7
+    assert cache.failing_s() == 7
+    eventually(lambda: cache._listing is not None and cache._listing.done())
+    bucket.raises = None
+    clock.now += 7
+    cache.failing_s()
+    eventually(lambda: cache.failing_s() == 0)
+    assert version_of(cache.peek("greeting", None)) == 1

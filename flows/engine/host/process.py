@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ import uvloop
 
 from flows.engine.engine import Engine
 from flows.engine.flow import Flow
+from flows.engine.host.dependencies import Dependencies
 from flows.engine.host.exposition import serve
 from flows.engine.host.watchdog import Watchdog
 from flows.engine.kafka.reader import Readers
@@ -104,6 +106,9 @@ class Process:
         }
         self.engines = [self._engine(flow) for flow in flows]
         self.watchdog = Watchdog(self.engines)
+        kafka = *(engine.tenure.silent_s for engine in self.engines), *(t.silent_s for t in self.replicated.values())
+        others = (asked for flow in flows for asked in flow.dependencies.items())
+        self.dependencies = Dependencies([*(("kafka", silent_s) for silent_s in kafka), *others])
         self._stop = asyncio.Event()
 
     def _engine(self, flow: Flow) -> Engine:
@@ -134,9 +139,11 @@ class Process:
         for table in self.replicated.values():
             if not await loop.run_in_executor(self._pool, table.wait_whole, 60.0):
                 raise Unreachable(f"{table.table.name} was not read from Kafka within 60 s")
-        port = serve(self.host.metrics_host, self.host.metrics_port, self.meters.registry, self.watchdog.health)
+        where = self.host.metrics_host, self.host.metrics_port
+        port = serve(*where, self.meters.registry, self.watchdog.live, self._ready)
         self.watchdog.start()
         beats = loop.create_task(self._beat())
+        beats.add_done_callback(_stopped)
         for engine in self.engines:
             await engine.start_outside()
         await asyncio.gather(*(engine.app.start() for engine in self.engines))
@@ -157,7 +164,12 @@ class Process:
                 engine.tenure.beat()
             for name, table in self.replicated.items():
                 self.meters.set(metrics.STALENESS, (name,), table.staleness_s())
+            for name, silent_s in self.dependencies.look(time.monotonic()).items():
+                self.meters.set(metrics.SILENT, (name,), silent_s)
             await asyncio.sleep(0.5)
+
+    def _ready(self) -> dict[str, str]:
+        return self.watchdog.ready() | self.dependencies.lost()
 
     async def _end(self) -> None:
         log.info("process_stopping")
@@ -188,8 +200,21 @@ def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
     log.warning("task_failed", extra={"what": context.get("message"), "error": type(error).__name__})
 
 
+def _stopped(beats: "asyncio.Task[None]") -> None:
+    """Without its beats a process neither knows that it stood still nor tells of anything."""
+    if not beats.cancelled() and (error := beats.exception()) is not None:
+        die("the beats of the process stopped", error)
+
+
+def _thread_raised(raised: threading.ExceptHookArgs) -> None:
+    """Whatever the thread was for is done no more, and nobody would know."""
+    name = raised.thread.name if raised.thread is not None else "unknown"
+    die(f"the thread {name} ended by an error", raised.exc_value)
+
+
 def run(flows: Sequence[Flow], host: Host) -> None:
     """Host `flows` until told to stop; returns only after a clean end. Raises Misconfigured."""
+    threading.excepthook = _thread_raised
     sys.setswitchinterval(_SWITCH_S)
     started = time.monotonic()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,9 +1,10 @@
 """A thread that ends the process when it stalls: a stuck loop, or lag without progress and without a declared wait."""
 
-import faulthandler
+import logging
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 
 from flows.engine.engine import Engine
@@ -12,6 +13,8 @@ from flows.engine.stop import die
 LOOP_S = 30.0
 PROGRESS_S = 60.0
 _LOOK_S = 1.0
+
+log = logging.getLogger("carillon.engine")
 
 
 class Watchdog:
@@ -38,18 +41,17 @@ class Watchdog:
         """The loop is alive."""
         self._beat_at = time.monotonic()
 
-    def health(self) -> dict[str, str]:
-        """What is wrong, by flow; empty when every flow is ready and moves."""
+    def live(self) -> dict[str, str]:
+        """What stands still and only another start mends; empty while the loop beats and flows with lag move."""
         now = time.monotonic()
         if now - self._beat_at > self._loop_s:
             return {"process": "the event loop is stuck"}
-        found = {}
-        for engine in self._engines:
-            if not engine.tenure.ready:
-                found[engine.flow.name] = "not ready: joining, or restoring its tables"
-            elif self._stalled(engine, now):
-                found[engine.flow.name] = "has lag and makes no progress"
-        return found
+        return {e.flow.name: "has lag and makes no progress" for e in self._engines if self._stalled(e, now)}
+
+    def ready(self) -> dict[str, str]:
+        """As `live`, and which flows have not their partitions and tables."""
+        waiting = [engine.flow.name for engine in self._engines if not engine.tenure.ready]
+        return self.live() | dict.fromkeys(waiting, "not ready: joining, or restoring its tables")
 
     def _stalled(self, engine: Engine, now: float) -> bool:
         moved_at = max(engine.tenure.progress_at, self._excused_at[engine.flow.name])
@@ -70,5 +72,16 @@ class Watchdog:
         stuck = now - self._beat_at > self._loop_s
         stalled = [engine.flow.name for engine in self._engines if self._stalled(engine, now)]
         if stuck or stalled:
-            faulthandler.dump_traceback(sys.stderr)
+            log.error("stands_still", extra={"threads": _threads()})
             die("the event loop is stuck" if stuck else f"no progress in {', '.join(stalled)}")
+
+
+def _threads() -> dict[str, str]:
+    """Where each thread is, the innermost place first."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return {
+        names.get(ident, str(ident)): " < ".join(
+            f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in reversed(traceback.extract_stack(frame))
+        )
+        for ident, frame in sys._current_frames().items()
+    }

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from agents.stage import Input
-from flows.engine.kafka.consumers import ungrouped
+from flows.engine.kafka.consumers import logged
 from flows.engine.kafka.fetched import Fetched, fetched
 from flows.engine.stop import die
 
@@ -221,7 +221,7 @@ class Readers:
     """The readers of a process: one for each time that fetches wait, as long as no topic is read twice by it."""
 
     def __init__(self, brokers: str, client_id: str) -> None:
-        self._settings = ungrouped(brokers) | {
+        self._settings = logged(brokers) | {
             "client.id": client_id,
             "enable.partition.eof": True,
             "queued.min.messages": 2_000,

@@ -1,6 +1,6 @@
 """A replicated table: every partition of a small compacted topic, in one store, kept current by a thread.
 
-Flows start behind its first full read. Its staleness is the time since it was last seen to have read everything.
+Flows start behind its first full read. Its staleness is the time since Kafka last proved it current.
 """
 
 import threading
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from flows.engine.kafka.consumers import ungrouped
+from flows.engine.kafka.consumers import logged
+from flows.engine.state.proof import Proof
 from flows.engine.state.restore import fold_over
 from flows.engine.state.store import Store
 from flows.engine.stop import die
@@ -19,6 +20,10 @@ from schemas.sealing import KeyRing
 from tables.table import Table
 
 _FETCH = 2_000
+_PROVE_S = 0.5
+"""So long after an answer Kafka is asked again how far the topic goes."""
+_ANSWER_S = 1.0
+"""How long it may take to say so: longer than a fetch stands open, since both go by one connection."""
 _FILTER_BITS = 1 << 24
 """2 MiB: of a million keys, one absent key in seventeen costs a read all the same."""
 
@@ -55,8 +60,9 @@ class Replicated:
         self._filter = KeyFilter()
         self._whole = threading.Event()
         self._stopping = threading.Event()
-        self._current_at = 0.0
-        self._connected = True
+        self._proof = Proof(())
+        self._answered_at = time.monotonic()
+        self._asked_at = 0.0
         self._thread = threading.Thread(target=self._follow, name=f"replicated-{table.name}", daemon=True)
 
     def start(self) -> None:
@@ -75,8 +81,13 @@ class Replicated:
         return self._whole.wait(timeout_s)
 
     def staleness_s(self) -> float:
-        """Seconds since the table was last known to be current."""
-        return time.monotonic() - self._current_at if self._current_at else float("inf")
+        """Seconds since the moment up to which the table is known to be current."""
+        current_at = self._proof.current_at
+        return time.monotonic() - current_at if current_at is not None else float("inf")
+
+    def silent_s(self) -> float:
+        """Seconds since Kafka last said how far the topic goes."""
+        return time.monotonic() - self._answered_at
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Nothing to load: `get` reads the present state, which is what a check right before a call needs."""
@@ -95,38 +106,37 @@ class Replicated:
     def _follow(self) -> None:
         try:
             self._read()
-        except (CarillonError, KafkaException, OSError, RuntimeError) as error:
+        except Exception as error:  # a table that nobody follows would stand still unseen
             die(f"the replicated table {self.table.name} cannot be read", error)
 
     def _read(self) -> None:
-        settings = {"enable.partition.eof": True, "fetch.wait.max.ms": 500, "error_cb": self._cut_off}
-        consumer = Consumer(ungrouped(self._brokers) | settings)
+        consumer = Consumer(logged(self._brokers) | {"enable.partition.eof": True, "fetch.wait.max.ms": 500})
         found = consumer.list_topics(self._topic, timeout=30).topics.get(self._topic)
         if found is None or found.error is not None:
             raise TopicsDiffer(f"topic {self._topic} is missing: run `carillon topics apply`")
+        self._proof = Proof(found.partitions)
         # A store that stands for several partitions keeps no offset: the topic is small, so it is read from its start.
         consumer.assign([TopicPartition(self._topic, number, 0) for number in found.partitions])
-        behind = set(found.partitions)
         while not self._stopping.is_set():
-            first = consumer.poll(0.5)
+            first = consumer.poll(_PROVE_S)
             if first is not None:
-                self._apply([first, *consumer.consume(_FETCH, 0)], behind, len(found.partitions))
-            if not self._connected:
-                self._connected = self._answers(consumer)
-            elif not behind:
-                self._current_at = time.monotonic()
+                self._apply([first, *consumer.consume(_FETCH, 0)], len(found.partitions))
+            if time.monotonic() - self._asked_at >= _PROVE_S:
+                self._ask(consumer, list(found.partitions))
+            if self._proof.current_at is not None:
                 self._whole.set()
         consumer.close()
 
-    def _apply(self, messages: list[Message], behind: set[int], partitions: int) -> None:
+    def _apply(self, messages: list[Message], partitions: int) -> None:
         records: list[Message] = []
+        reached: dict[int, int] = {}
         for message in messages:
-            error = message.error()
+            error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
             if error is None:
-                behind.add(message.partition() or 0)
+                reached[number] = offset + 1
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                behind.discard(message.partition() or 0)
+                reached[number] = offset
             elif not error.retriable():
                 raise CarillonError(error.str())
         if records:
@@ -135,13 +145,16 @@ class Replicated:
             for key in told:
                 self._filter.add(key)
             self._store.write(changes)
+        for number, next_offset in reached.items():
+            self._proof.read(number, next_offset)
 
-    def _cut_off(self, error: KafkaError) -> None:
-        self._connected = False
-
-    def _answers(self, consumer: Consumer) -> bool:
+    def _ask(self, consumer: Consumer, numbers: list[int]) -> None:
+        """Ask how far the topic goes. To be asked for the time -1 is how Kafka is asked for a log's end."""
+        self._asked_at = asked_at = time.monotonic()
         try:
-            consumer.list_topics(self._topic, timeout=1)
+            found = consumer.offsets_for_times([TopicPartition(self._topic, n, -1) for n in numbers], timeout=_ANSWER_S)
         except KafkaException:
-            return False
-        return True
+            return
+        if not any(place.error for place in found):
+            self._answered_at = asked_at
+            self._proof.ends(asked_at, {place.partition: place.offset for place in found})

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from flows.engine.kafka.consumers import ungrouped
+from flows.engine.kafka.consumers import logged
 from flows.engine.state.changelog import unpack
 from flows.engine.state.store import Store
 from schemas.errors import EngineBroken, LogRecreated
@@ -52,7 +52,7 @@ def restore(
 ) -> bool:
     """Restore every store to the end its log had at the start. `progress` gets the entries left, `restored`
     each topic with the records read. False if cancelled."""
-    consumer = Consumer(ungrouped(brokers) | {"enable.partition.eof": True})
+    consumer = Consumer(logged(brokers) | {"enable.partition.eof": True})
     try:
         pending = _positions(consumer, logs)
         if not pending:

@@ -82,7 +82,7 @@ def worker(prepared: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
             command, cwd=REPOSITORY, env={**os.environ, **settings}, stdout=output, stderr=output
         )
     try:
-        assert eventually(lambda: answers(f"http://127.0.0.1:{port}/health"), READY_S), log.read_text()[-3000:]
+        assert eventually(lambda: answers(f"http://127.0.0.1:{port}/ready"), READY_S), log.read_text()[-3000:]
         yield process
         process.terminate()
         assert process.wait(30) == 0, log.read_text()[-3000:]

@@ -42,7 +42,7 @@ class Run:
 
     def ready(self) -> bool:
         return len(self.starts()) >= 3 and all(
-            answers(f"http://127.0.0.1:{port}/health") for _, _, port in self.starts()
+            answers(f"http://127.0.0.1:{port}/ready") for _, _, port in self.starts()
         )
 
 

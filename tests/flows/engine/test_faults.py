@@ -121,7 +121,7 @@ def test_a_partition_that_waits_does_not_hold_the_others_up(toy: Toy) -> None:
     assert min(times) >= 0
     assert max(times) < 1_500
     assert {line["waits"] for line in toy.told() if line["id"] == waiting[0]} == {1}
-    assert '"ok": true' in worker.page("/health")
+    assert '"ok": true' in worker.page("/ready")
 
 
 def test_a_partition_that_waits_by_a_clock_that_was_wrong_is_looked_at_again_soon(toy: Toy) -> None:

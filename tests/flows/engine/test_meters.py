@@ -63,7 +63,7 @@ def port(wrong: dict[str, str]) -> int:
     """The metrics port of a process."""
     meters = Meters()
     meters.count(metrics.MISPLACED, ("high",))
-    return serve("127.0.0.1", 0, meters.registry, lambda: wrong)
+    return serve("127.0.0.1", 0, meters.registry, dict, lambda: wrong)
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -81,12 +81,13 @@ def test_metrics_are_served_in_prometheus_format(port: int) -> None:
     assert 'misplaced_total{lane="high"} 1.0' in body
 
 
-def test_health_is_200_until_something_is_wrong_and_then_503_naming_it(port: int, wrong: dict[str, str]) -> None:
-    assert get(port, "/health") == (200, '{"ok": true, "wrong": {}}')
-    wrong["route.high"] = "has lag and makes no progress"
-    status, body = get(port, "/health")
+def test_a_check_is_200_until_something_is_wrong_and_then_503_naming_it(port: int, wrong: dict[str, str]) -> None:
+    assert get(port, "/ready") == (200, '{"ok": true, "wrong": {}}')
+    wrong["kafka"] = "has not answered for 12 s"
+    status, body = get(port, "/ready")
     assert (status, json.loads(body)["wrong"]) == (503, wrong)
+    assert get(port, "/live") == (200, '{"ok": true, "wrong": {}}')
 
 
 def test_another_path_says_which_there_are(port: int) -> None:
-    assert get(port, "/") == (404, "try /metrics or /health\n")
+    assert get(port, "/") == (404, "try /metrics, /live or /ready\n")

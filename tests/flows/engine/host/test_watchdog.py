@@ -51,18 +51,19 @@ def test_work_that_comes_after_a_rest_longer_than_the_patience_is_no_stall(toy: 
     assert worker.child.alive()
 
 
-def test_health_is_green_at_work_and_names_a_flow_that_is_not_ready(toy: Toy) -> None:
+def test_a_worker_is_live_and_ready_at_work_and_only_live_while_a_flow_has_no_partitions(toy: Toy) -> None:
     worker = toy.start()
-    assert json.loads(worker.page("/health")) == {"ok": True, "wrong": {}}
+    assert json.loads(worker.page("/ready")) == {"ok": True, "wrong": {}}
     toy.spawn("w2")
     # While the group takes the new member in, the flow owns nothing.
     toy.ask({"do": "call", "s": 60})
-    eventually(lambda: "not ready" in unhealthy(worker), 15)
+    eventually(lambda: "not ready" in unready(worker), 15)
+    assert json.loads(worker.page("/live")) == {"ok": True, "wrong": {}}
 
 
-def unhealthy(worker: Worker) -> str:
+def unready(worker: Worker) -> str:
     try:
-        return worker.page("/health")
+        return worker.page("/ready")
     except urllib.error.HTTPError as error:
         with error:
             return str(error.read().decode())
