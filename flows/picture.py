@@ -22,7 +22,7 @@ class _Nothing(roster.Means):
     @property
     def templates(self) -> Any:
         """None is asked for."""
-        return SimpleNamespace(warm=None)
+        return SimpleNamespace(warm=None, failing_s=None)
 
     @property
     def rows(self) -> Any:
