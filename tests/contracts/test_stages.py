@@ -37,7 +37,7 @@ class Here(roster.Means):
 
     @property
     def templates(self) -> Any:
-        return SimpleNamespace(warm=lambda: 0, peek=lambda template_id, version: TEMPLATE)
+        return SimpleNamespace(warm=lambda: 0, peek=lambda template_id, version: TEMPLATE, failing_s=lambda: 0.0)
 
     @property
     def rows(self) -> Any:

@@ -52,7 +52,7 @@ class Shelf(roster.Means):
 
     @property
     def templates(self) -> Any:
-        return SimpleNamespace(warm=lambda: 0, peek=self._peek)
+        return SimpleNamespace(warm=lambda: 0, peek=self._peek, failing_s=lambda: 0.0)
 
     def _peek(self, template_id: str, version: int | None) -> Template | Reason:
         return self._found.get(template_id, Reason.NO_TEMPLATE)
