@@ -48,5 +48,5 @@ def test_a_metric_is_used_somewhere(metric: Metric) -> None:
 
 def test_no_label_can_hold_a_person() -> None:
     labels = {label for metric in METRICS for label in metric.labels}
-    told = "lane channel provider outcome decision reason end flow cause topic table tenant"
+    told = "lane channel provider outcome decision reason end flow cause topic table tenant dependency"
     assert labels <= set(told.split())
