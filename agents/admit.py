@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from agents.bury import bury
+from agents.hold import UNDECRYPTABLE_WAIT_MS, hold, wait
 from agents.intake import ORIGIN, Intake, decide, keyed_again_from, origin, sealed_params
 from agents.stage import Input, Outbox, Tables
 from schemas import metrics, topics
@@ -108,8 +109,13 @@ def admit(
             except Malformed as error:
                 bury(outbox, record, error.reason, now, ring, lane, error.detail)
                 continue
+            except Unsealable:
+                appended = asked.accepted_ms or record.timestamp
+                item = Intake(record, asked, id_, b"", appended, deadline_ms(asked, appended))
+                _wait_for_the_key(outbox, lane, item, now, ring)
+                continue
             user = asked.user_id.encode()
-            appended = record.timestamp if topic != returns else asked.accepted_ms or record.timestamp
+            appended = asked.accepted_ms or record.timestamp if ours else record.timestamp
             item = Intake(record, asked, id_, params, appended, deadline_ms(asked, appended))
             if murmur2(None, user, len(user), partitions, None, None) != record.partition:
                 _key_again(outbox, item, user, misplaced, lane, ring)
@@ -153,13 +159,26 @@ def _is_deep(written: bytes, params: object) -> bool:
 
 
 def _opened(asked: Notification, id_: str, ring: KeyRing) -> bytes:
-    """The params of a record that the engine wrote itself, sealed."""
+    """The params of a record that the engine wrote itself, sealed. Raises Unsealable where no key here opens them."""
     if asked.sealed_params is None:
         raise Malformed(Reason.INVALID, "is not sealed: only the engine writes here")
-    try:
-        return ring.open(asked.sealed_params, id_.encode())
-    except Unsealable as error:
-        raise Malformed(Reason.INVALID, str(error)) from None
+    return ring.open(asked.sealed_params, id_.encode())
+
+
+def _wait_for_the_key(outbox: Outbox, lane: Lane, item: Intake, now: int, ring: KeyRing) -> None:
+    """What cannot be opened is not dead: the key may be another process's. What returns is held. What was keyed again
+    has not been through dedup: it comes back as it is, under its origin, and is decided then."""
+    asked, record = item.notification, item.record
+    due_ms = min(now + UNDECRYPTABLE_WAIT_MS, item.deadline_ms)
+    if item.deadline_ms <= now:
+        decide(outbox, lane, item, Step.EXPIRED, now, Reason.UNDECRYPTABLE)
+    elif record.topic == topics.returns(lane).name:
+        hold(outbox, lane, item, asked.tries, due_ms, now, ring)
+        decide(outbox, lane, item, Step.HELD, now, Reason.UNDECRYPTABLE)
+    else:
+        again, came_from = msgspec.structs.replace(asked, accepted_ms=item.appended_ms), origin(record).encode()
+        wait(outbox, lane, record.topic, asked.user_id.encode(), encode(again), due_ms, now, came_from)
+    outbox.count(metrics.UNDECRYPTABLE, f"route.{lane}")
 
 
 def _key_again(outbox: Outbox, item: Intake, user: bytes, topic: str, lane: Lane, ring: KeyRing) -> None:

@@ -27,8 +27,8 @@ def enrich(
             if entry is not None:
                 item.entry = _unpack(entry)
                 known.append(item)
-            elif item.notification.tries < len(UNKNOWN_WAITS_S):
-                hold(outbox, lane, item, now + UNKNOWN_WAITS_S[item.notification.tries] * 1000, now, ring)
+            elif (tries := item.notification.tries) < len(UNKNOWN_WAITS_S):
+                hold(outbox, lane, item, tries + 1, now + UNKNOWN_WAITS_S[tries] * 1000, now, ring)
                 decide(outbox, lane, item, Step.HELD, now, Reason.UNKNOWN_USER)
             else:
                 decide(outbox, lane, item, Step.SUPPRESSED, now, Reason.UNKNOWN_USER)

@@ -7,7 +7,7 @@ again, until the time has come.
 
 import msgspec
 
-from agents.intake import Intake, sealed_params
+from agents.intake import ORIGIN, Intake, sealed_params
 from agents.stage import Outbox
 from schemas import topics
 from schemas.records import encode
@@ -28,24 +28,34 @@ def room(lane: Lane, wait_ms: int) -> topics.Topic:
     return topics.retries(lane, _ROOMS[-1][0])
 
 
-def wait(outbox: Outbox, lane: Lane, to: str, key: bytes, value: bytes, due_ms: int, now_ms: int) -> None:
-    """Let a record wait until `due_ms`, then go to topic `to` under `key`."""
-    outbox.send(room(lane, due_ms - now_ms), key, value, [(TO, to.encode()), (DUE, str(due_ms).encode())])
+def wait(
+    outbox: Outbox,
+    lane: Lane,
+    to: str,
+    key: bytes,
+    value: bytes,
+    due_ms: int,
+    now_ms: int,
+    came_from: bytes | None = None,
+) -> None:
+    """Let a record wait until `due_ms`, then go to topic `to` under `key`; with its origin if it was keyed again."""
+    way = [(TO, to.encode()), (DUE, str(due_ms).encode())]
+    outbox.send(room(lane, due_ms - now_ms), key, value, way + ([(ORIGIN, came_from)] if came_from else []))
 
 
-def release(outbox: Outbox, to: str, key: bytes | None, value: bytes | None) -> None:
-    """Let a record go on to topic `to` now."""
-    outbox.records.append((to, key, value, -1, None))
+def release(outbox: Outbox, to: str, key: bytes | None, value: bytes | None, came_from: bytes | None = None) -> None:
+    """Let a record go on to topic `to` now; with its origin, where it was keyed again."""
+    outbox.records.append((to, key, value, -1, [(ORIGIN, came_from)] if came_from else None))
 
 
-def hold(outbox: Outbox, lane: Lane, item: Intake, due_ms: int, now_ms: int, ring: KeyRing) -> None:
-    """Let a notification return at `due_ms`, sealed, behind dedup."""
+def hold(outbox: Outbox, lane: Lane, item: Intake, tries: int, due_ms: int, now_ms: int, ring: KeyRing) -> None:
+    """Let a notification return at `due_ms`, sealed, behind dedup; `tries` look-ups of its user are behind it then."""
     asked = item.notification
     again = msgspec.structs.replace(
         asked,
         params={},
         sealed_params=sealed_params(item, ring),
-        tries=asked.tries + 1,
+        tries=tries,
         accepted_ms=item.appended_ms,
         due_ms=due_ms,
     )

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from agents.bury import post
 from agents.hold import DUE, TO, release, wait
+from agents.intake import ORIGIN
 from agents.policy import STALE_MS
 from agents.stage import Input, Later, Outbox, Tables, header, position
 from schemas import topics
@@ -55,11 +56,12 @@ def retry(
             due_ms = min(due_ms, record.timestamp + next_room_ms.get(room_ms, STALE_MS))
             left = due_ms - now
             if left <= 0:
-                release(outbox, to, record.key, record.value)
+                release(outbox, to, record.key, record.value, header(record, ORIGIN))
             elif left < SHORTEST_MS:
                 outbox.call(Moment(to, record, due_ms))
             else:
-                wait(outbox, lane, to, record.key or b"", record.value or b"", due_ms, now)
+                came_from = header(record, ORIGIN)
+                wait(outbox, lane, to, record.key or b"", record.value or b"", due_ms, now, came_from)
         return None
 
     return stage
@@ -74,10 +76,11 @@ def _way(record: Input, ways: Mapping[bytes, str]) -> tuple[str, int] | None:
 
 def destinations(lane: Lane) -> list[str]:
     """The topics to which records go on from the waiting rooms of a lane."""
-    return [topics.returns(lane).name, *(topics.deliveries(channel, lane).name for channel in CHANNELS)]
+    intakes = (topics.returns(lane).name, topics.misplaced(lane).name)
+    return [*intakes, *(topics.deliveries(channel, lane).name for channel in CHANNELS)]
 
 
 def let_go(moments: Sequence[Moment], tables: Tables, outbox: Outbox) -> None:
     """The stage over moments that have come."""
     for moment in moments:
-        release(outbox, moment.to, moment.record.key, moment.record.value)
+        release(outbox, moment.to, moment.record.key, moment.record.value, header(moment.record, ORIGIN))

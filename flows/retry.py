@@ -54,6 +54,7 @@ def flow(lane: Lane, ring: KeyRing) -> Flow:
         ),
         writes=(
             topics.returns(lane),
+            topics.misplaced(lane),
             *(topics.deliveries(channel, lane) for channel in CHANNELS),
             *(topics.retries(lane, tier) for tier in topics.RETRY_TIERS_S),
             topics.DEAD_LETTERS,
