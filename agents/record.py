@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from agents.stage import Input, Outbox, Tables
+from schemas import metrics
 from schemas.errors import Malformed
 from schemas.keys import at, user_key
 from schemas.records import Preference, Status
@@ -35,6 +36,14 @@ class WritePreference:
     """A user's channels to be written."""
 
     preference: Preference
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """How many rows of a piece of work its table refuses for good."""
+
+    table: str
+    rows: int
 
 
 def record(clock: Callable[[], int]) -> Callable[[Sequence[Input], Tables, Outbox], None]:
@@ -83,6 +92,13 @@ def record_preferences(batch: Sequence[Input], tables: Tables, outbox: Outbox) -
                 latest[preference.tenant, preference.user_id] = preference
     if latest:
         outbox.call([WritePreference(preference) for preference in latest.values()])
+
+
+def count_set_aside(results: Sequence[SetAside], tables: Tables, outbox: Outbox) -> None:
+    """The stage over what became of rows: the alarm of those that were set aside."""
+    for result in results:
+        if result.rows:
+            outbox.count(metrics.ROWS_SET_ASIDE, result.table, by=result.rows)
 
 
 def _read(found: Input) -> Status | None:

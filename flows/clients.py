@@ -1,8 +1,9 @@
 """Clients of AWS, and the rows in DynamoDB. boto3 blocks, so everything here runs in threads of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -14,6 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flows.settings import Settings
 from schemas.errors import Misconfigured
 
+Item = dict[str, Any]
+"""A row in DynamoDB's types."""
 BATCH = 25
 """DynamoDB's limit for BatchWriteItem."""
 PAGE = 1000
@@ -38,6 +41,20 @@ def client(service: str, endpoint: str, settings: Settings) -> BaseClient:
         ) from None
 
 
+_PERMANENT = ("ValidationException", "ItemCollectionSizeLimitExceededException", "SerializationException")
+"""What DynamoDB says of an item that it takes at no time: a key or an item beyond its limits, an empty key, a number
+out of range. Anything else (throttling, a missing table, credentials, no answer) may be mended while rows wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of the items of a request, by their places: those to be sent again, and those that are refused for
+    good, with the store's error code. The others were taken."""
+
+    again: Sequence[int] = ()
+    never: Mapping[int, str] = field(default_factory=dict)
+
+
 class Rows:
     """DynamoDB by typed items: what it could not take is handed back, never lost."""
 
@@ -48,24 +65,38 @@ class Rows:
         self._dynamo.meta.events.register("before-call.dynamodb.BatchWriteItem", _encode)
         self._pool = ThreadPoolExecutor(thread_name_prefix="rows")
 
-    async def put(self, table: str, items: Sequence[dict[str, Any]]) -> list[int]:
-        """Write up to 25 items; returns the places of those that were not taken."""
+    async def put(self, table: str, items: Sequence[Item]) -> Answer:
+        """Write up to 25 items."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._put, table, items)
 
-    def _put(self, table: str, items: Sequence[dict[str, Any]]) -> list[int]:
+    def _put(self, table: str, items: Sequence[Item]) -> Answer:
         request = {table: [{"PutRequest": {"Item": item}} for item in items]}
         try:
             left = self._dynamo.batch_write_item(RequestItems=request).get("UnprocessedItems", {}).get(table, [])
-        except (ClientError, BotoCoreError):
-            return list(range(len(items)))
+        except ClientError as error:
+            return self._refused(table, items, error.response["Error"]["Code"])
+        except BotoCoreError:
+            return Answer(range(len(items)))
         untaken = [entry["PutRequest"]["Item"] for entry in left]
-        return [place for place, item in enumerate(items) if item in untaken]
+        return Answer([place for place, item in enumerate(items) if item in untaken])
 
-    async def raise_rank(self, item: dict[str, Any]) -> bool:
-        """Write an item of the logs over a lower rank only; True if it was written or is not needed."""
+    def _refused(self, table: str, items: Sequence[Item], code: str) -> Answer:
+        """What became of items that were refused together: one that is refused for good takes the others with it, so
+        each half is sent by itself until it is found."""
+        if code not in _PERMANENT:
+            return Answer(range(len(items)))
+        if len(items) == 1:
+            return Answer(never={0: code})
+        half = len(items) // 2
+        first, rest = self._put(table, items[:half]), self._put(table, items[half:])
+        again = [*first.again, *(place + half for place in rest.again)]
+        return Answer(again, {**first.never, **{place + half: code for place, code in rest.never.items()}})
+
+    async def raise_rank(self, item: Item) -> Answer:
+        """Write an item of the logs over a lower rank only; it counts as taken where it is not needed."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._raise_rank, item)
 
-    def _raise_rank(self, item: dict[str, Any]) -> bool:
+    def _raise_rank(self, item: Item) -> Answer:
         try:
             self._dynamo.put_item(
                 TableName=self.logs,
@@ -75,10 +106,13 @@ class Rows:
                 ExpressionAttributeValues={":rank": item["rank"]},
             )
         except self._dynamo.exceptions.ConditionalCheckFailedException:
-            return True
-        except (ClientError, BotoCoreError):
-            return False
-        return True
+            return Answer()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            return Answer(never={0: code}) if code in _PERMANENT else Answer([0])
+        except BotoCoreError:
+            return Answer([0])
+        return Answer()
 
     def get(self, notification_id: str) -> dict[str, Any] | None:
         """A row of the logs as DynamoDB has it (blocks)."""

@@ -27,7 +27,7 @@ class _Nothing(roster.Means):
     @property
     def rows(self) -> Any:
         """None is written."""
-        return None
+        return SimpleNamespace(logs="", preferences="")
 
     def provider(self, channel: str) -> Any:
         """One that is not called."""

@@ -67,6 +67,7 @@ def _entries() -> list[Entry]:
             found.append(Entry(f"deliver.{channel}.{lane}", lane, deliver.TABLES, _deliver(channel, lane)))
         found.append(Entry(f"retry.{lane}", lane, retry.TABLES, _retry(lane)))
     found.append(Entry("record", None, record.TABLES, lambda m: record.flow(m.rows, m.ring)))
+    found.append(Entry("record.preferences", None, (), lambda m: record.preferences_flow(m.rows, m.ring)))
     return found + [Entry(f"tap.{tap}", None, taps.tables_of(tap), _tap(tap)) for tap in taps.TAPS]
 
 

@@ -1,4 +1,7 @@
-"""Writes rows: the latest of each id, gathered for a second, 25 a request, until the store has taken them.
+"""Writes rows of one table: the latest of each id, gathered for a second, 25 a request, until the store has taken them.
+
+A row that the store refuses for good is set aside, with an alarm, once the store has taken another row of the table:
+before that the table may be at fault. Rows that wait to be sent again hold up no others.
 
 A row that is still pending waits longer for its end: most have one soon, and are then written once instead of twice.
 
@@ -15,14 +18,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain, repeat
-from typing import Any
 
-from agents.record import Write, WritePreference
+from agents.record import SetAside, Write, WritePreference
 from agents.stage import Tables
-from flows.clients import BATCH, Rows
+from flows.clients import BATCH, Answer, Item, Rows
 from flows.engine.stop import die
 from schemas.channels import CHANNELS
+from schemas.keys import preference_row_key
 from schemas.vocabulary import Public
 from tables.progress import Row
 
@@ -34,11 +36,20 @@ KEEP_S = 30 * 24 * 3600
 REQUESTS = 2
 """Requests under way at a time. What waits for its turn can still be given up; a request cannot."""
 _PATIENCE_S = (0.1, 0.5, 1.0, 2.0)
+_SHOWN = 64
 
 log = logging.getLogger("carillon.record")
-Item = dict[str, Any]
-Place = tuple[str, str, str]
-"""A row's table and key."""
+Place = tuple[str, str]
+"""A row's key: notification id, or user and channel."""
+
+
+def _moment(ms: int) -> str:
+    """A time as the store has it (ISO 8601). One that no calendar has is 1970: the row is worth more than its time."""
+    try:
+        found = datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        found = datetime.fromtimestamp(0, UTC)
+    return found.isoformat(timespec="milliseconds")
 
 
 def row_item(row: Row) -> Item:
@@ -50,8 +61,8 @@ def row_item(row: Row) -> Item:
         "status": {"S": row.public},
         "step": {"S": row.step},
         "retry_count": {"N": str(row.retry_count)},
-        "created_at": {"S": datetime.fromtimestamp(row.created_ms / 1000, UTC).isoformat(timespec="milliseconds")},
-        "updated_at": {"S": datetime.fromtimestamp(row.updated_ms / 1000, UTC).isoformat(timespec="milliseconds")},
+        "created_at": {"S": _moment(row.created_ms)},
+        "updated_at": {"S": _moment(row.updated_ms)},
         "rank": {"N": str(row.round * 100 + row.rank)},
         "expires_at": {"N": str(row.created_ms // 1000 + KEEP_S)},
     }
@@ -71,7 +82,7 @@ def preference_items(write: WritePreference) -> list[Item]:
     closed = {choice.channel for choice in preference.opt_outs if choice.out and choice.category == "*"}
     return [
         {
-            "user_id": {"S": f"{preference.tenant}/{preference.user_id}"},
+            "user_id": {"S": preference_row_key(preference.tenant, preference.user_id)},
             "channel_type": {"S": channel},
             "is_enabled": {"BOOL": channel in reached and channel not in closed and "*" not in closed},
             "version": {"N": str(preference.version)},
@@ -86,27 +97,39 @@ class _Waiter:
 
     left: int
     written: asyncio.Future[None]
+    set_aside: int = 0
 
-    def less(self) -> None:
-        """One of the rows is in the store."""
+    def less(self, *, set_aside: bool = False) -> None:
+        """One of the rows is in the store, or set aside."""
         self.left -= 1
+        self.set_aside += set_aside
         if not self.left and not self.written.done():
             self.written.set_result(None)
 
 
 @dataclass(slots=True)
 class _Unwritten:
-    """The latest of a row, since when (the loop's time) one waits, who does, and whether only a lower rank may go."""
+    """The latest of a row, since when (the loop's time) one waits, who does, and whether only a lower rank may go.
+
+    `tries` counts the requests that the store did not take it from, and `again_at` is when it is sent again.
+    """
 
     row: Row | Item
     since: float
     waiters: list[_Waiter]
     conditional: bool
+    tries: int = 0
+    again_at: float = 0.0
 
     def ripe(self, now: float) -> bool:
         """Whether it is to be written now."""
         pending = isinstance(self.row, Row) and self.row.public == Public.PENDING
-        return not pending or now - self.since >= PENDING_S
+        return now >= self.again_at and (not pending or now - self.since >= PENDING_S)
+
+    def later(self, now: float) -> None:
+        """The store has not taken it: send it again after a while."""
+        self.again_at = now + _PATIENCE_S[min(self.tries, len(_PATIENCE_S) - 1)]
+        self.tries += 1
 
     def item(self) -> Item:
         """The row in DynamoDB's types."""
@@ -121,16 +144,23 @@ class _Unwritten:
         self.since = earlier.since
         self.waiters += earlier.waiters
         self.conditional = self.conditional or earlier.conditional
+        self.tries, self.again_at = earlier.tries, earlier.again_at
 
 
 class Writer:
-    """Gathers and writes. `perform` returns once each row, or a later one of its id, is in the store."""
+    """Gathers and writes rows of `table`. `perform` returns once each row, or a later one of its id, is in the store or
+    set aside."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows, table: str) -> None:
+        self._rows, self._table = rows, table
         self._unwritten: dict[Place, _Unwritten] = {}
         self._requests = asyncio.Semaphore(REQUESTS)
-        self._under_way: dict[Place, asyncio.Future[list[int]]] = {}
+        self._under_way: dict[Place, asyncio.Future[Answer]] = {}
+        self._asked_at: dict[asyncio.Future[Answer], float] = {}
+        """When each request under way was sent."""
+        self._takes = False
+        """Whether the store has taken a row of the table: then one that it refuses is at fault itself."""
+        self._refused_since: float | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._be_no_ghost: Callable[[], None] = _unwatched
 
@@ -147,18 +177,20 @@ class Writer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._flushing
 
-    async def perform(self, work: Sequence[Write | WritePreference], tables: Tables) -> None:
-        """Have one piece of work written."""
+    def silent_s(self) -> float:
+        """Seconds for which the store has taken no row that it was sent; 0 while none waits."""
+        waits = [*self._asked_at.values(), *(() if self._refused_since is None else (self._refused_since,))]
+        return asyncio.get_running_loop().time() - min(waits) if waits else 0.0
+
+    async def perform(self, work: Sequence[Write | WritePreference], tables: Tables) -> SetAside:
+        """Have one piece of work written; returns how many of its rows were set aside."""
         rows: dict[Place, tuple[Row | Item, bool]] = {}
         for write in work:
             if isinstance(write, Write):
-                rows[self._rows.logs, write.row.notification_id, ""] = write.row, write.conditional
+                rows[write.row.notification_id, ""] = write.row, write.conditional
             else:
                 for item in preference_items(write):
-                    rows[self._rows.preferences, item["user_id"]["S"], item["channel_type"]["S"]] = item, False
-        await self._written(rows)
-
-    async def _written(self, rows: dict[Place, tuple[Row | Item, bool]]) -> None:
+                    rows[item["user_id"]["S"], item["channel_type"]["S"]] = item, False
         loop = asyncio.get_running_loop()
         waiter, now = _Waiter(len(rows), loop.create_future()), loop.time()
         for place, (row, conditional) in rows.items():
@@ -169,6 +201,7 @@ class Writer:
             if requests := {self._under_way[place] for place in rows if place in self._under_way}:
                 await asyncio.wait(requests)
             raise
+        return SetAside(self._table, waiter.set_aside)
 
     def _add(self, place: Place, latest: _Unwritten) -> None:
         earlier = self._unwritten.get(place)
@@ -192,36 +225,38 @@ class Writer:
                 await asyncio.sleep(GATHER_S)
 
     def _gathered(self) -> list[list[Place]]:
-        """What is to be written now, by requests: of one table, or a single row under a condition."""
+        """What is to be written now, by requests: of several rows, or of a single one under a condition."""
         now = asyncio.get_running_loop().time()
         ripe = {place: found for place, found in self._unwritten.items() if found.ripe(now)}
+        places = [place for place, found in ripe.items() if not found.conditional]
         requests = [[place] for place, found in ripe.items() if found.conditional]
-        for table in (self._rows.logs, self._rows.preferences):
-            places = [place for place, found in ripe.items() if place[0] == table and not found.conditional]
-            requests += (places[start : start + BATCH] for start in range(0, len(places), BATCH))
-        return requests
+        return requests + [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
 
     async def _write(self, places: list[Place]) -> None:
-        """Write until the store has taken every row that anybody waits for."""
-        for pause_s in chain(_PATIENCE_S, repeat(_PATIENCE_S[-1])):
-            async with self._requests:
-                places = await self._request(places)
-            if not places:
-                return
-            log.warning("store_refused", extra={"table": places[0][0], "rows": len(places)})
-            await asyncio.sleep(pause_s)
-
-    async def _request(self, places: list[Place]) -> list[Place]:
-        """Write what these rows have become by now; returns those that the store has not taken.
+        """Write what these rows have become by now. What the store has not taken stays to be sent again.
 
         One that has come under a condition since it was gathered with others waits for a request of its own.
         """
-        together = [place for place in places if len(places) == 1 or not self._unwritten[place].conditional]
-        taken = {place: self._unwritten.pop(place) for place in together}
-        rows = {place: found for place, found in taken.items() if found.awaited()}
-        left = await self._put(rows) if rows else []
+        async with self._requests:
+            together = [place for place in places if len(places) == 1 or not self._unwritten[place].conditional]
+            taken = {place: self._unwritten.pop(place) for place in together}
+            rows = {place: found for place, found in taken.items() if found.awaited()}
+            if rows:
+                self._take(rows, await self._put(rows))
+
+    def _take(self, rows: dict[Place, _Unwritten], answer: Answer) -> None:
+        now = asyncio.get_running_loop().time()
+        if len(answer.again) + len(answer.never) < len(rows):
+            self._takes, self._refused_since = True, None
+        elif self._refused_since is None and not (answer.never and self._takes):
+            self._refused_since = now
+        refused = 0
         for index, (place, found) in enumerate(rows.items()):
-            if index in left:
+            if index in answer.never and self._takes:
+                self._set_aside(place, found, answer.never[index])
+            elif index in answer.again or index in answer.never:
+                refused += 1
+                found.later(now)
                 newer = self._unwritten.pop(place, None)
                 self._unwritten[place] = found
                 if newer is not None:
@@ -229,23 +264,30 @@ class Writer:
             else:
                 for waiter in found.waiters:
                     waiter.less()
-        return [place for index, place in enumerate(rows) if index in left]
+        if refused:
+            log.warning("store_refused", extra={"table": self._table, "rows": refused})
 
-    async def _put(self, rows: dict[Place, _Unwritten]) -> list[int]:
-        """Send one request and, while it is under way, let it be waited for; returns which rows were not taken."""
+    def _set_aside(self, place: Place, found: _Unwritten, code: str) -> None:
+        """Give a row up that the store takes at no time. A preference is named by its tenant alone."""
+        name = place[0] if isinstance(found.row, Row) else place[0].partition("/")[0]
+        log.error("row_set_aside", extra={"table": self._table, "row": name[:_SHOWN], "code": code})
+        for waiter in found.waiters:
+            waiter.less(set_aside=True)
+
+    async def _put(self, rows: dict[Place, _Unwritten]) -> Answer:
+        """Send one request and, while it is under way, let it be waited for."""
         self._be_no_ghost()
-        (table, *_), first = next(iter(rows.items()))
-        items = [found.item() for found in rows.values()]
-        request = asyncio.ensure_future(self._raise(items) if first.conditional else self._rows.put(table, items))
+        first, items = next(iter(rows.values())), [found.item() for found in rows.values()]
+        call = self._rows.raise_rank(items[0]) if first.conditional else self._rows.put(self._table, items)
+        request = asyncio.ensure_future(call)
+        self._asked_at[request] = asyncio.get_running_loop().time()
         self._under_way.update(dict.fromkeys(rows, request))
         try:
             return await request
         finally:
+            del self._asked_at[request]
             for place in rows:
                 del self._under_way[place]
-
-    async def _raise(self, items: Sequence[Item]) -> list[int]:
-        return [place for place, item in enumerate(items) if not await self._rows.raise_rank(item)]
 
 
 def _unwatched() -> None:

@@ -58,6 +58,12 @@ def user_key(tenant: str, user_id: str) -> bytes:
     return f"{tenant}{SEPARATOR}{user_id}".encode()
 
 
+def preference_row_key(tenant: str, user_id: str) -> str:
+    """What a user's rows in the store are known by: `tenant/user_id`. The first `/` ends the tenant, whose own `/` and
+    `%` are percent-encoded: the key is unambiguous, and no longer than 1,025 bytes (DynamoDB takes 2,048)."""
+    return f"{tenant.replace('%', '%25').replace('/', '%2F')}/{user_id}"
+
+
 def delivery_key(notification: str, channel: str, address_hash: str) -> bytes:
     """What one delivery is known by: (notification_id, channel, address hash; nothing where there is but one)."""
     return f"{notification}{SEPARATOR}{channel}{SEPARATOR}{address_hash}".encode()

@@ -91,6 +91,12 @@ SILENT = Metric(
     "Since a server last answered, while it owes an answer; a process whose servers are silent is not ready",
     ("dependency",),
 )
+ROWS_SET_ASIDE = Metric(
+    "store_rows_set_aside_total",
+    Kind.COUNTER,
+    "Rows that the store refuses for good; the log event row_set_aside names each",
+    ("table",),
+)
 IN_FLIGHT = Metric(
     "deliver_calls_in_flight",
     Kind.GAUGE,

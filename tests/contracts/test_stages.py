@@ -41,7 +41,7 @@ class Here(roster.Means):
 
     @property
     def rows(self) -> Any:
-        return None
+        return SimpleNamespace(logs="logs", preferences="preferences")
 
     def provider(self, channel: str) -> Any:
         return SimpleNamespace(name="nobody", window=8)

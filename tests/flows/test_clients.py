@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.clients import Rows
+from flows.clients import Answer, Rows
 from flows.settings import Settings
 from schemas.errors import Misconfigured
 
@@ -28,23 +28,23 @@ def item(id_: str, rank: int = 1, user: str = "u1") -> dict[str, Any]:
 
 
 async def test_25_rows_go_in_one_request_and_are_all_there(rows: Rows) -> None:
-    assert await rows.put(rows.logs, [item(f"n{number}") for number in range(25)]) == []
+    assert await rows.put(rows.logs, [item(f"n{number}") for number in range(25)]) == Answer([])
     assert sorted(found["notification_id"]["S"] for found in rows.scan(rows.logs)) == sorted(f"n{n}" for n in range(25))
 
 
 async def test_rows_that_the_store_refuses_come_back_by_their_places(rows: Rows) -> None:
-    assert await rows.put("NoSuchTable", [item("a"), item("b")]) == [0, 1]
+    assert await rows.put("NoSuchTable", [item("a"), item("b")]) == Answer(range(2))
 
 
 async def test_rows_come_back_when_there_is_no_store(settings: Settings) -> None:
     rows = Rows(replace(settings, dynamodb="http://127.0.0.1:1"))
-    assert await rows.put(rows.logs, [item("a")]) == [0]
-    assert await rows.raise_rank(item("a")) is False
+    assert await rows.put(rows.logs, [item("a")]) == Answer(range(1))
+    assert await rows.raise_rank(item("a")) == Answer([0])
 
 
 async def test_a_rank_is_raised_over_a_lower_one_only(rows: Rows) -> None:
     for rank, stands in ((5, 5), (3, 3 + 2), (5, 5), (7, 7)):
-        assert await rows.raise_rank(item("a", rank))
+        assert await rows.raise_rank(item("a", rank)) == Answer()
         found = rows.get("a")
         assert found is not None
         assert found["rank"] == {"N": str(stands)}
@@ -109,7 +109,7 @@ def choosy() -> Iterator[Choosy]:
 
 async def test_unprocessed_rows_come_back_by_their_places(settings: Settings, choosy: Choosy) -> None:
     rows = Rows(replace(settings, dynamodb=choosy.url))
-    assert await rows.put(rows.logs, [item("a"), item("b"), item("c")]) == [1, 2]
+    assert await rows.put(rows.logs, [item("a"), item("b"), item("c")]) == Answer([1, 2])
     assert choosy.taken == [["a"]]
 
 

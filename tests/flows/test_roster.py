@@ -21,7 +21,7 @@ def test_each_lane_has_its_route_its_retries_and_a_delivery_for_every_channel() 
 
 
 def test_the_flows_of_no_lane_are_record_and_the_taps() -> None:
-    assert roster.of_lane(None) == ["record", *(f"tap.{tap}" for tap in taps.TAPS)]
+    assert roster.of_lane(None) == ["record", "record.preferences", *(f"tap.{tap}" for tap in taps.TAPS)]
     assert sorted(name for lane in (*Lane, None) for name in roster.of_lane(lane)) == sorted(roster.FLOWS)
 
 

@@ -8,10 +8,11 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from agents.record import Write, WritePreference
-from flows.clients import Rows
+from agents.record import SetAside, Write, WritePreference
+from flows.clients import Answer, Rows
 from flows.settings import Settings
 from flows.writer import Writer, preference_items, row_item
 from schemas.records import Address, OptOut, Preference
@@ -37,11 +38,11 @@ class Counting(Rows):
         self.answers = threading.Event()
         self.answers.set()
 
-    def _put(self, table: str, items: Any) -> list[int]:
+    def _put(self, table: str, items: Any) -> Answer:
         self.requests.append(len(items))
         self.begun.append(time.monotonic())
         assert self.answers.wait(10)
-        return list(range(len(items))) if self.away else super()._put(table, items)
+        return Answer(range(len(items))) if self.away else super()._put(table, items)
 
 
 @pytest.fixture
@@ -57,13 +58,13 @@ async def writer(rows: Counting, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """A writer that gathers for a fifth of a second instead of a whole one, and lets no pending row wait for longer."""
     monkeypatch.setattr("flows.writer.GATHER_S", 0.2)
     monkeypatch.setattr("flows.writer.PENDING_S", 0.0)
-    writer = Writer(rows)
+    writer = Writer(rows, rows.logs)
     await writer.start(lambda: None)
     yield writer
     await writer.stop()
 
 
-def perform(writer: Writer, *works: Write | WritePreference) -> list["asyncio.Task[None]"]:
+def perform(writer: Writer, *works: Write | WritePreference) -> list["asyncio.Task[SetAside]"]:
     return [asyncio.get_running_loop().create_task(writer.perform([work], {})) for work in works]
 
 
@@ -180,7 +181,7 @@ async def test_work_that_is_given_up_ends_with_the_request_it_is_in(rows: Counti
 
 async def test_whether_the_process_stood_still_is_asked_before_each_request(rows: Counting) -> None:
     asked: list[None] = []
-    writer = Writer(rows)
+    writer = Writer(rows, rows.logs)
     await writer.start(lambda: asked.append(None))
     await asyncio.gather(*perform(writer, *(Write(row(f"n{number}"), False) for number in range(60))))
     await writer.stop()
@@ -209,7 +210,9 @@ async def test_a_later_round_goes_over_every_rank_of_an_earlier_one(rows: Counti
     assert stored(rows, "a") == "routed"
 
 
-async def test_preferences_become_one_row_a_channel(rows: Counting, writer: Writer) -> None:
+async def test_preferences_become_one_row_a_channel(rows: Counting) -> None:
+    writer = Writer(rows, rows.preferences)
+    await writer.start(lambda: None)
     preference = Preference(
         tenant="shop",
         user_id="u1",
@@ -222,6 +225,7 @@ async def test_preferences_become_one_row_a_channel(rows: Counting, writer: Writ
         opt_outs=[OptOut(channel="email", category="*"), OptOut(channel="sms", category="news")],
     )
     await asyncio.gather(*perform(writer, WritePreference(preference)))
+    await writer.stop()
     found = {item["channel_type"]["S"]: item for item in rows.scan(rows.preferences)}
     assert {channel: item["is_enabled"]["BOOL"] for channel, item in found.items()} == {
         "sms": True,
@@ -230,6 +234,63 @@ async def test_preferences_become_one_row_a_channel(rows: Counting, writer: Writ
     }
     assert found["sms"]["user_id"] == {"S": "shop/u1"}
     assert found["sms"]["version"] == {"N": "3"}
+
+
+async def test_a_row_that_the_store_refuses_for_good_is_set_aside_alone_and_the_others_are_written(
+    rows: Counting, writer: Writer, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["x" * 2049, *(f"n{number}" for number in range(30)), ""]
+    done = await asyncio.wait_for(asyncio.gather(*perform(writer, *(Write(row(name), False) for name in names))), 20)
+    assert [result.rows for result in done] == [1, *[0] * 30, 1]
+    assert {item["notification_id"]["S"] for item in rows.scan(rows.logs)} == set(names[1:-1])
+    told = [line.__dict__ for line in caplog.records if line.msg == "row_set_aside"]
+    assert {(line["code"], len(line["row"])) for line in told} == {("ValidationException", size) for size in (64, 0)}
+    forgotten = await asyncio.wait_for(asyncio.gather(*perform(writer, Write(row("y" * 2049), True))), 20)
+    assert forgotten == [SetAside(rows.logs, 1)], "under a condition, too"
+
+
+async def test_while_the_store_takes_no_row_of_a_table_none_is_set_aside_and_those_that_come_are_written(
+    rows: Counting, writer: Writer
+) -> None:
+    (alone,) = perform(writer, Write(row("x" * 2049), False))
+    await until(lambda: len(rows.requests) > 2)
+    assert not alone.done(), "the table itself may be at fault"
+    assert writer.silent_s() > 0
+    (good,) = perform(writer, Write(row("good"), False))
+    assert await asyncio.wait_for(good, 10) == SetAside(rows.logs, 0)
+    assert (await asyncio.wait_for(alone, 10)).rows == 1
+    assert (stored(rows, "good"), writer.silent_s()) == ("routed", 0.0)
+
+
+async def test_rows_that_the_store_does_not_take_hold_up_no_others(rows: Counting, writer: Writer) -> None:
+    throttled = rows._put
+
+    def choosy(table: str, items: Any) -> Answer:
+        if any(item["notification_id"]["S"] == "hot" for item in items):
+            return Answer(range(len(items)))
+        return throttled(table, items)
+
+    rows._put = choosy  # type: ignore[method-assign]
+    (hot,) = perform(writer, Write(row("hot"), False))
+    await until(lambda: writer.silent_s() > 0)
+    await asyncio.wait_for(asyncio.gather(*perform(writer, Write(row("cold"), False))), 10)
+    assert (stored(rows, "cold"), hot.done()) == ("routed", False)
+    hot.cancel()
+
+
+def test_a_time_that_no_calendar_has_does_not_stop_a_row() -> None:
+    beyond = msgspec.structs.replace(row("a"), created_ms=2**62)
+    assert row_item(beyond)["created_at"] == {"S": "1970-01-01T00:00:00.000+00:00"}
+
+
+def test_two_users_never_share_a_row_of_preferences() -> None:
+    def keys(tenant: str, user_id: str) -> set[str]:
+        items = preference_items(WritePreference(Preference(tenant=tenant, user_id=user_id, version=1)))
+        return {item["user_id"]["S"] for item in items}
+
+    assert keys("acme", "ada/1") == {"acme/ada/1"}, "ordinary ids read as before"
+    assert keys("a", "b/c").isdisjoint(keys("a/b", "c"))
+    assert keys("a%2Fb", "c").isdisjoint(keys("a/b", "c"))
 
 
 def test_no_address_is_in_a_row_of_preferences() -> None:
@@ -263,7 +324,7 @@ class Broken:
 
 async def main():
     flows.writer.GATHER_S = 0.05
-    writer = flows.writer.Writer(Broken())
+    writer = flows.writer.Writer(Broken(), "logs")
     await writer.start(lambda: None)
     await writer.perform([Write(Row("a", "t", "u", 1, 1, 1, "routed", "", 0, 1), False)], {})
 

@@ -18,6 +18,7 @@ from flows.cli import main
 from tests.watching import answers, eventually
 
 REPOSITORY = Path(__file__).parents[3]
+ROWS = ("record", "record.preferences")
 READY_S, LIMIT_S = 60.0, 20.0
 
 Carillon = Callable[..., Result]
@@ -70,12 +71,12 @@ def prepared(local: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def worker(prepared: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
-    """`carillon worker` with the high lane and the record flow, ready."""
+    """`carillon worker` with the high lane and the flows that write rows, ready."""
     folder = tmp_path_factory.mktemp("worker")
     with Reservation(["metrics"], {}) as held:
         port = held.ports["metrics"]
     settings = {**prepared, "CARILLON_STATE": str(folder / "state"), "CARILLON_METRICS_PORT": str(port)}
-    command = [sys.executable, "-m", "flows.cli", "worker", "--lane", "high", "record", "--id", "test-0"]
+    command = [sys.executable, "-m", "flows.cli", "worker", "--lane", "high", *ROWS, "--id", "test-0"]
     log = folder / "worker.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -33,7 +33,8 @@ def faust(folder: Path, app: str, command: str, env: dict[str, str]) -> subproce
         ("route.high", ["notifications.high", "misplaced.high", "returns.high", "preferences"]),
         ("deliver.push.low", ["push_notifications.low"]),
         ("retry.low", ["retries.low.1s", "retries.low.1h"]),
-        ("record", ["statuses", "preferences"]),
+        ("record", ["statuses"]),
+        ("record.preferences", ["preferences"]),
         ("tap.volume", ["statuses"]),
     ],
 )
@@ -77,7 +78,7 @@ def test_every_flow_of_the_roster_has_its_app(flow: str) -> None:
     [
         ("route:app", "there are high, low"),
         ("retry:middle", "there are high, low"),
-        ("record:high", "there is app"),
+        ("record:high", "there are app, preferences"),
         ("deliver:pigeon_high", "there are push_high, push_low, sms_high,"),
         ("taps:nobody", "there are volume"),
     ],
