@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agents.remember import remember
 from agents.stage import Outbox
@@ -16,7 +17,7 @@ from schemas import topics
 from schemas.keys import HOME_BYTES, at, partition_of, user_key, user_suppression
 from schemas.records import Preference, encode
 from tables import suppressions
-from tables.preferences import TABLE, unpack
+from tables.preferences import TABLE, Rest, unpack
 from tables.table import DictEntries, Source
 from tests.agents.world import NOW, PHONE, RING, Record
 
@@ -143,14 +144,27 @@ def meaning(entries: dict[bytes, bytes]) -> dict[bytes, Any]:
     }
 
 
+def agrees(found: dict[bytes, Any], running: dict[bytes, Any]) -> None:
+    """Whether a restored table says what the running one says. It may remember opt-outs of an earlier version that the
+    running one was never told of, since compaction may leave that version before the one that holds: then it takes back
+    what nobody refused. It never forgets any."""
+
+    def without(entries: dict[bytes, Any]) -> dict[bytes, Any]:
+        return {k: (*e[:-1], replace(e[-1] or Rest(), opted_out_before=False)) for k, e in entries.items()}
+
+    assert without(found) == without(running)
+    for key, entry in running.items():
+        assert not (entry[-1] and entry[-1].opted_out_before) or found[key][-1].opted_out_before
+
+
 def check(log: Log) -> None:
     assert len(log.tables["preferences"]) == sum(len(log.standing(place)) for place in range(PARTITIONS))
     for place in range(PARTITIONS):
         whole, running = log.parts[place], log.running(place)
         assert restored(whole) == running
-        assert restored(compacted(whole)) == running
+        agrees(restored(compacted(whole)), running)
         for start in range(0, len(whole), 3):
-            assert restored(whole[start:], log.standing(place)) == running, "a store ahead of its log"
+            agrees(restored(whole[start:], log.standing(place)), running)
 
 
 def check_suppressed(log: Log) -> None:
