@@ -58,6 +58,7 @@ def _flow(name: str, reads: Topic, stage: Stage, tables: tuple[Table, ...], writ
         ),
         writes=(topics.DEAD_LETTERS,),
         waits=UNHURRIED,
+        dependencies={"dynamodb": writer.silent_s},
     )
 
 
