@@ -64,7 +64,7 @@ def _flow(name: str, reads: Topic, stage: Stage, tables: tuple[Table, ...], writ
 
 def __getattr__(name: str) -> "EngineApp":
     """`app` and `preferences`, for Faust's own commands: `faust -A flows.record agents`."""
-    made = {"app": flow, "preferences": preferences_flow}.get(name)
+    made = {"app": flow, topics.PREFERENCES.name: preferences_flow}.get(name)
     if made is None:
         raise AttributeError(f"flows.record has no {name}: there are app, preferences")
     from flows.engine.host.view import throw_away_ring, view  # noqa: PLC0415 - Faust takes half a second to import
