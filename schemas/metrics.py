@@ -14,13 +14,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """One metric; `buckets` are for histograms, in the unit of the name."""
+    """One metric; `buckets` are for histograms, in the unit of the name. Producers choose the values of `open` labels:
+    a process shows so many of them, and counts the rest together."""
 
     name: str
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    open: tuple[str, ...] = ()
 
 
 _MS = (1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 6e4)
@@ -42,7 +44,13 @@ DECISIONS = Metric(
     "route_decisions_total", Kind.COUNTER, "Decisions of route by reason", ("lane", "decision", "reason")
 )
 ENDS = Metric("delivery_ends_total", Kind.COUNTER, "Deliveries by how they ended", ("lane", "channel", "end", "reason"))
-VOLUME = Metric("tap_volume_total", Kind.COUNTER, "Deliveries that ended, by tenant", ("tenant", "channel", "end"))
+VOLUME = Metric(
+    "tap_volume_total",
+    Kind.COUNTER,
+    "Deliveries that ended, by tenant; `other` is those of the tenants beyond the first thousand",
+    ("tenant", "channel", "end"),
+    open=("tenant",),
+)
 MISPLACED = Metric("misplaced_total", Kind.COUNTER, "Records keyed again into their user's partition", ("lane",))
 REPEATS = Metric("delivery_repeats_total", Kind.COUNTER, "Delivery records dropped as repeats", ("lane", "channel"))
 BURIED = Metric("dead_letters_total", Kind.COUNTER, "Records buried by cause", ("flow", "cause"))

@@ -8,6 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from agents.stage import Outbox
 from schemas.metrics import METRICS, Kind, Metric
 
+MOST_VALUES = 1_000
+"""Values of a label that producers choose, for each metric of a process: a time series each, in every scrape."""
+OTHER = "other"
+
 T = TypeVar("T", Counter, Gauge, Histogram)
 
 
@@ -18,6 +22,8 @@ class Meters:
         self.registry = CollectorRegistry()
         self._made: Mapping[Metric, Counter | Gauge | Histogram] = {metric: self._make(metric) for metric in metrics}
         self._children: dict[tuple[Metric, tuple[str, ...]], Counter | Gauge | Histogram] = {}
+        self._values: dict[tuple[Metric, str], set[str]] = {}
+        """The values of open labels that are shown."""
 
     def _make(self, metric: Metric) -> Counter | Gauge | Histogram:
         match metric.kind:
@@ -33,9 +39,23 @@ class Meters:
     def _child(self, metric: Metric, labels: tuple[str, ...], kind: type[T]) -> T:
         child = self._children.get((metric, labels))
         if child is None:
-            child = self._children[metric, labels] = self._made[metric].labels(*labels)
+            shown = self._shown(metric, labels) if metric.open else labels
+            child = self._made[metric].labels(*shown)
+            if shown == labels:
+                self._children[metric, labels] = child
         assert isinstance(child, kind), f"{metric.name} is no {kind.__name__.lower()}"
         return child
+
+    def _shown(self, metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Labels as they are served: of those that producers choose the first MOST_VALUES, then OTHER."""
+        shown = list(labels)
+        for index, label in enumerate(metric.labels):
+            if label in metric.open:
+                values = self._values.setdefault((metric, label), set())
+                if len(values) < MOST_VALUES:
+                    values.add(labels[index])
+                shown[index] = labels[index] if labels[index] in values else OTHER
+        return tuple(shown)
 
     def count(self, metric: Metric, labels: tuple[str, ...], by: int = 1) -> None:
         """Add to a counter."""

@@ -91,3 +91,23 @@ def test_a_check_is_200_until_something_is_wrong_and_then_503_naming_it(port: in
 
 def test_another_path_says_which_there_are(port: int) -> None:
     assert get(port, "/") == (404, "try /metrics, /live or /ready\n")
+
+
+def test_values_that_producers_choose_are_counted_together_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.engine.meters.MOST_VALUES", 2)
+    meters = Meters()
+    for tenant in ("a", "b", "c", "a", "d", "c"):
+        meters.count(metrics.VOLUME, (tenant, "sms", "sent"))
+    meters.count(metrics.VOLUME, ("a", "email", "sent"))
+    found = {
+        (sample.labels["tenant"], sample.labels["channel"]): sample.value
+        for family in meters.registry.collect()
+        for sample in family.samples
+        if sample.name == metrics.VOLUME.name
+    }
+    assert found == {("a", "sms"): 2, ("b", "sms"): 1, ("other", "sms"): 3, ("a", "email"): 1}
+
+
+def test_every_label_that_a_record_may_choose_is_marked() -> None:
+    chosen = {"tenant", "user_id", "template_id", "category", "idempotency_key", "template"}
+    assert {m.name for m in metrics.METRICS if set(m.labels) & chosen - set(m.open)} == set()
