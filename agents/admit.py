@@ -1,4 +1,4 @@
-"""admit: is it readable, on its lane, in its user's partition and in time? Otherwise say why not."""
+"""admit: is it readable, on its lane and in its user's partition? Otherwise say why not; mark what came too late."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -121,9 +121,10 @@ def admit(
                 _key_again(outbox, item, user, misplaced, lane, ring)
             elif topic != returns and now - record.timestamp > window_ms:
                 decide(outbox, lane, item, Step.EXPIRED, now, Reason.PAST_WINDOW)
-            elif item.deadline_ms <= now:
+            elif item.deadline_ms <= now and topic == returns:
                 decide(outbox, lane, item, Step.EXPIRED, now, Reason.PAST_DEADLINE)
             else:
+                item.expired = item.deadline_ms <= now  # which a repeat is not, whatever became of the first
                 admitted.append(item)
         return admitted
 

@@ -1,4 +1,7 @@
-"""dedup: has this request been decided before? A repeat ends here; our own replay goes through as it went."""
+"""dedup: has this request been decided before? A repeat ends here; our own replay goes through as it went.
+
+What is past its deadline and no repeat expires here, and owns no key: it leaves that to the next of its request.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -81,7 +84,10 @@ def dedup(
             mine = (GENERATION, *source, record.timestamp, digest)
             entry = entries.get(key)
             owner = unpack(entry) if entry is not None else None
-            if entry is None or owner is None or record.timestamp - owner.appended_ms >= window_ms:
+            is_new = owner is None or record.timestamp - owner.appended_ms >= window_ms
+            if item.expired and (owner is None or is_new or _ours(owner, mine)):
+                decide(outbox, lane, item, Step.EXPIRED, now, Reason.PAST_DEADLINE)
+            elif entry is None or owner is None or is_new:
                 entries[key] = fresh = pack(*mine, 0)
                 item.owner = (key, fresh)
                 passed.append(item)

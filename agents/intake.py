@@ -28,11 +28,11 @@ _MOST = 2**16 - 1, 2**63 - 1
 
 
 class Intake:
-    """A valid notification, in its partition and in time, not yet decided.
+    """A valid notification, in its partition, not yet decided.
 
     `params` is the JSON of the request's params, its keys in order; `channels` limits a replay to the bits decided
-    before (None: fresh); `key` is the table key of the user's preference and `entry` what stands there; `name` is the
-    id as topics and tables know it.
+    before (None: fresh); `expired` says that its deadline has come: it ends so, unless it is a repeat; `key` is the
+    table key of the user's preference and `entry` what stands there; `name` is the id as topics and tables know it.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class Intake:
         "channels",
         "deadline_ms",
         "entry",
+        "expired",
         "id",
         "key",
         "name",
@@ -60,6 +61,7 @@ class Intake:
         self.params = params
         self.appended_ms = appended_ms
         self.deadline_ms = deadline_ms
+        self.expired = False
         self.owner: tuple[bytes, bytes] | None = None
         self.channels: int | None = None
         self.entry: Entry | None = None

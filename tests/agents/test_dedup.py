@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents.dedup import dedup, request_digest
@@ -10,11 +11,26 @@ from agents.stage import Outbox
 from schemas import topics
 from schemas.channels import CHANNELS
 from schemas.keys import at, partition_of
-from schemas.records import Notification, canonical
+from schemas.records import Notification, Status, canonical
 from schemas.sealing import KeyRing
 from schemas.vocabulary import Lane, MessageClass
 from tables.dedup import GENERATION, unpack
-from tests.agents.world import DAY, HOME, NOW, PARTITIONS, RING, Record, World, asked, deliveries, id_of, steps, written
+from tables.progress import fold
+from tests.agents.world import (
+    DAY,
+    HOME,
+    HOUR,
+    NOW,
+    PARTITIONS,
+    RING,
+    Record,
+    World,
+    asked,
+    deliveries,
+    id_of,
+    steps,
+    written,
+)
 
 
 def owner(world: World, key: str = "order-1") -> tuple[int, int, int]:
@@ -109,6 +125,40 @@ def test_a_request_of_another_meaning_is_a_conflict(kind: str) -> None:
 def test_params_are_passed_on_as_the_producer_wrote_them() -> None:
     (sent,) = deliveries(World().knows().route(asked(params={"n": 1.0, "m": 1e21})))
     assert RING.open(sent.params, id_of().encode()) == b'{"m":1e21,"n":1.0}'
+
+
+SOON = "2027-01-15T08:05:00Z"
+"""Five minutes after NOW."""
+
+
+def test_a_repeat_after_an_explicit_deadline_is_a_duplicate_and_the_row_of_a_suppressed_one_stays() -> None:
+    world = World().knows(opt_outs=[{"channel": "sms"}])
+    first = world.route(asked(5, deadline=SOON))
+    assert steps(first) == [("suppressed", "opted_out")]
+    world.clock.now = NOW + HOUR
+    again = world.route(asked(6, at=NOW + HOUR, deadline=SOON))
+    assert steps(again) == [("duplicate", "same_request")]
+    row = None
+    for told in (*written(first, topics.STATUSES), *written(again, topics.STATUSES)):
+        row = fold(row, msgspec.convert(told, Status)) or row
+    assert row is not None
+    assert (row.step, row.reason) == ("suppressed", "opted_out")
+    assert steps(world.route(asked(7, deadline=SOON, channels="push"))) == [("dead", "conflict")]
+
+
+def test_what_expired_before_it_was_decided_leaves_its_key_to_the_next() -> None:
+    world = World().knows()
+    world.clock.now = NOW + HOUR
+    late, next_ = asked(5, **{"class": "otp"}), asked(6, at=NOW + HOUR, **{"class": "otp"})
+    assert steps(world.route(late, next_)) == [("expired", "past_deadline"), ("routed", "")]
+
+
+def test_a_replay_past_its_deadline_expires_and_its_repeat_is_still_one() -> None:
+    world = World().knows()
+    assert steps(world.route(asked(5, deadline=SOON))) == [("routed", "")]
+    world.clock.now = NOW + HOUR
+    outbox = world.route(asked(5, deadline=SOON), asked(6, deadline=SOON))
+    assert steps(outbox) == [("expired", "past_deadline"), ("duplicate", "same_request")]
 
 
 def test_a_key_is_owned_for_24_hours_of_append_time_and_not_a_millisecond_longer() -> None:

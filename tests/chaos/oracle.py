@@ -75,6 +75,10 @@ class Ask:
         """Whether it came before its deadline, or it may have looked so."""
         return self.behind or self.deadline > self.appended
 
+    def follows(self, first: "Ask") -> bool:
+        """Whether it lies behind `first` for sure: then it is no more than a repeat, whatever its deadline."""
+        return self.place[:2] == first.place[:2] and self.place > first.place
+
 
 class People:
     """Everybody's preferences over time. `known(acked, at)` says whether what was durable at `acked` must be heeded by
@@ -168,7 +172,9 @@ class Wanted:
         if not self.plans:
             return all(decision == "expired" for decision in found.values())
         expired = {place for place, decision in found.items() if decision == "expired"}
-        return any(self._fits_after(first, found, again) for first in self._firsts(expired))
+        # What was decided in time and expired in a replay owns its key all the same.
+        firsts = (*self._firsts(expired), *self._firsts(expired - {*again}))
+        return any(self._fits_after(first, found, again) for first in firsts)
 
     def _firsts(self, expired: Collection[Place] = ()) -> Sequence[Ask]:
         """The records that may have decided: what expired before it was looked at leaves that to the next."""
@@ -177,17 +183,20 @@ class Wanted:
         return in_time[:1] if alone else in_time
 
     def _fits_after(self, first: Ask, found: Mapping[Place, str], again: Collection[Place]) -> bool:
+        decided = found[first.place] != "expired"
         for ask in self.asks:
             decision = found[ask.place]
             if decision == "expired":
-                if ask.deadline > self.until:
+                if ask.deadline > self.until or (decided and ask.follows(first)):
                     return False
             elif ask is first:
                 plans = self.plans | self.replays if ask.place in again else self.plans
                 if decision not in {decision for decision, _ in plans}:
                     return False
-            elif decision != ("duplicate" if _request(ask.body) == _request(first.body) else "dead"):
-                return False
+            else:
+                repeat = "duplicate" if _request(ask.body) == _request(first.body) else "dead"
+                if decision != repeat or not (decided or first.place in again):
+                    return False
         return True
 
 

@@ -140,6 +140,17 @@ def test_a_request_may_expire_once_its_deadline_has_come_and_not_before() -> Non
     assert not past.plans
 
 
+def test_a_repeat_is_a_duplicate_whatever_its_deadline_once_the_first_was_decided() -> None:
+    soon = "1970-01-01T00:01:50+00:00"
+    found = wanted(people(a_version()), a_request(deadline=soon), a_request(1, at=200.0, deadline=soon))
+    first, second = (TOPIC, 0, 0), (TOPIC, 0, 1)
+    assert found.fits({first: "routed:1", second: "duplicate"})
+    assert not found.fits({first: "routed:1", second: "expired"})
+    assert found.fits({first: "expired", second: "expired"})
+    assert not found.fits({first: "expired", second: "duplicate"})
+    assert found.fits({first: "expired", second: "duplicate"}, again={first}), "it was decided, and expired in a replay"
+
+
 def test_by_a_clock_that_is_behind_a_request_may_have_been_in_time() -> None:
     asks = [a_request(offset, deadline="1970-01-01T00:00:01+00:00") for offset in (0, 1)]
     first, second = (ask.place for ask in asks)
