@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from agents.provider import Kind, Message, Provider, Result
 from agents.render import Template
+from flows.clients import Answer
 from flows.engine.kafka.fetched import Fetched
 from flows.engine.state.changelog import unpack
 from schemas.keys import HOME_BYTES, delivery_key
@@ -115,6 +116,10 @@ class Shelf:
         """Nothing is fetched before it is asked for."""
         return 0
 
+    def failing_s(self) -> float:
+        """No store stands behind it that could be away."""
+        return 0.0
+
     def close(self) -> None:
         """There is nothing to end."""
 
@@ -129,14 +134,14 @@ class Rows:
         self.kept: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """Every version that was written of a notification's row, in order."""
 
-    async def put(self, table: str, items: Sequence[dict[str, Any]]) -> list[int]:
+    async def put(self, table: str, items: Sequence[dict[str, Any]]) -> Answer:
         thinks_s = self._weather.store_s()
         untaken = [place for place in range(len(items)) if self._weather.untaken()]
         if table == self.logs:
             taken = [item for place, item in enumerate(items) if place not in untaken]
             self._clockwork.at(thinks_s / 2, self._keep, None, self._clockwork.life, taken)
         await asyncio.sleep(thinks_s)
-        return untaken
+        return Answer(again=untaken)
 
     def _keep(self, sender: Life, items: Sequence[dict[str, Any]]) -> None:
         """What was sent lands, even while its sender stands still; with a process its connections end."""
@@ -144,5 +149,5 @@ class Rows:
             for item in items:
                 self.kept[item["notification_id"]["S"]].append(item)
 
-    async def raise_rank(self, item: dict[str, Any]) -> bool:
+    async def raise_rank(self, item: dict[str, Any]) -> Answer:
         raise AssertionError("no row is older than its fold here")
