@@ -78,12 +78,14 @@ ELSEWHERE: dict[int, tuple[str, ...]] = {
     ),
     22: ("make bench-route (tests/bench/route.py) states the time from start to ready with 475,000 entries",),
     24: (
+        "load: requests of 600 kB, opt-outs of 640 kB, sealed addresses of 800 kB",
         "tests/agents/test_bury.py::test_a_body_too_large_goes_by_its_position",
         "tests/flows/engine/kafka/test_line_ends.py::test_a_record_larger_than_the_broker_takes_ends_the_process",
         "tests/agents/test_admit.py::test_the_largest_notification_still_goes_round_when_sealing_has_made_it_larger",
     ),
     25: (
-        "load: bad JSON, bad UTF-8, no value, missing fields, unknown channels",
+        "load: bad JSON, bad UTF-8, no value, missing fields, unknown channels, and a hundredth of hostile.py",
+        "make fuzz (tests/fuzz): records, headers, keys, preferences and templates through every stage in memory",
         "tests/contracts/test_stages.py::test_no_record_is_so_broken_that_nothing_becomes_of_it",
         "tests/agents/test_admit.py::test_poison_is_buried_with_its_reason_and_stops_nobody",
         "later: a limit on how much may be buried",
@@ -102,6 +104,7 @@ ELSEWHERE: dict[int, tuple[str, ...]] = {
     36: ("tests/tables/test_progress.py::test_any_order_and_any_repetition_give_the_same_row",),
     44: (
         "tests/agents/test_http_client.py::test_over_tls_a_connection_is_kept_as_well_and_the_certificate_is_checked",
+        "tests/agents/test_resolver.py::test_192_first_calls_to_a_slow_resolver_make_one_look_up_and_all_go_through",
         "tests/agents/test_http_client.py::test_a_name_that_does_not_resolve_means_that_nothing_left",
         "later: HTTP/2, which no provider of today is called by",
     ),
