@@ -22,7 +22,7 @@ from tests.conftest import LIB
 from tests.flows.engine.conftest import eventually
 
 AT_LAST_S = 90.0
-ROLE = Role("w-0", ("route.high", "deliver.sms.high", "record"))
+ROLE = Role("w-0", ("route.high", "deliver.sms.high", "record.preferences"))
 
 
 class Watched:
@@ -91,16 +91,22 @@ def worker(own_stack: Stack, carillon: Callable[..., None], tmp_path: Path) -> I
 def test_a_worker_is_live_but_not_ready_while_a_server_is_silent_and_names_it(
     own_stack: Stack, worker: Watched, carillon: Callable[..., None]
 ) -> None:
-    worker.await_wrong("s3")
+    pids = own_stack.pids()
+    eventually(lambda: worker.wrong() <= {"s3"}, AT_LAST_S)
+    os.kill(pids["dynamodb"], signal.SIGSTOP)
+    carillon("prefer", "--user", "ada", "--address", "sms=+4917600000001")
+    worker.await_wrong("s3", "dynamodb")
     assert worker.page("live")[0] == 200
-    assert worker.metric('dependency_silent_seconds{dependency="s3"}') > SILENT_S
+    assert worker.metric('dependency_silent_seconds{dependency="dynamodb"}') > SILENT_S
+
+    os.kill(pids["dynamodb"], signal.SIGCONT)
     own_stack.revive("s3")
     carillon("setup")
     worker.await_wrong()
 
-    os.kill(own_stack.pids()["kafka"], signal.SIGSTOP)
+    os.kill(pids["kafka"], signal.SIGSTOP)
     worker.await_wrong("kafka")
     assert worker.page("live")[0] == 200
-    assert worker.metric('replicated_table_staleness_seconds{table="suppressions"}') > SILENT_S
-    os.kill(own_stack.pids()["kafka"], signal.SIGCONT)
+    eventually(lambda: worker.metric('replicated_table_staleness_seconds{table="suppressions"}') > SILENT_S)
+    os.kill(pids["kafka"], signal.SIGCONT)
     worker.await_wrong()
