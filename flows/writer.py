@@ -179,7 +179,9 @@ class Writer:
 
     def silent_s(self) -> float:
         """Seconds for which the store has taken no row that it was sent; 0 while none waits."""
-        waits = [*self._asked_at.values(), *(() if self._refused_since is None else (self._refused_since,))]
+        waits = [*self._asked_at.values()]
+        if self._refused_since is not None and any(found.tries for found in self._unwritten.values()):
+            waits.append(self._refused_since)
         return asyncio.get_running_loop().time() - min(waits) if waits else 0.0
 
     async def perform(self, work: Sequence[Write | WritePreference], tables: Tables) -> SetAside:
@@ -242,14 +244,15 @@ class Writer:
             taken = {place: self._unwritten.pop(place) for place in together}
             rows = {place: found for place, found in taken.items() if found.awaited()}
             if rows:
-                self._take(rows, await self._put(rows))
+                asked_at = asyncio.get_running_loop().time()
+                self._take(rows, await self._put(rows), asked_at)
 
-    def _take(self, rows: dict[Place, _Unwritten], answer: Answer) -> None:
+    def _take(self, rows: dict[Place, _Unwritten], answer: Answer, asked_at: float) -> None:
         now = asyncio.get_running_loop().time()
         if len(answer.again) + len(answer.never) < len(rows):
             self._takes, self._refused_since = True, None
         elif self._refused_since is None and not (answer.never and self._takes):
-            self._refused_since = now
+            self._refused_since = asked_at
         refused = 0
         for index, (place, found) in enumerate(rows.items()):
             if index in answer.never and self._takes:

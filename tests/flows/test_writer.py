@@ -278,6 +278,16 @@ async def test_rows_that_the_store_does_not_take_hold_up_no_others(rows: Countin
     hot.cancel()
 
 
+async def test_a_store_that_owes_nothing_any_more_is_not_silent(rows: Counting, writer: Writer) -> None:
+    rows.away = True
+    (given_up,) = perform(writer, Write(row("a"), False))
+    await until(lambda: len(rows.requests) > 1)
+    assert writer.silent_s() > 0.1, "since the first request, not since its end"
+    given_up.cancel()
+    await until(lambda: not writer._unwritten)
+    assert writer.silent_s() == 0.0
+
+
 def test_a_time_that_no_calendar_has_does_not_stop_a_row() -> None:
     beyond = msgspec.structs.replace(row("a"), created_ms=2**62)
     assert row_item(beyond)["created_at"] == {"S": "1970-01-01T00:00:00.000+00:00"}
