@@ -24,7 +24,7 @@ IDLE_S = 20.0
 
 def idle() -> dict[str, float]:
     """Per cent of a core that a process with a lane's flows and record takes when nothing happens, and its broker."""
-    flows = [*roster.of_lane(Lane.HIGH), "record"]
+    flows = [*roster.of_lane(Lane.HIGH), "record", "record.preferences"]
     with Rig(PARTS) as rig:
         worker = rig.worker("idle", flows).start()
         worker.wait_ready()

@@ -50,7 +50,7 @@ class Pipeline:
             for lane in Lane
             for number in range(a_lane)
         }
-        self.workers["record"] = rig.worker("record", ["record"])
+        self.workers["record"] = rig.worker("record", ["record", "record.preferences"])
         for worker in self.workers.values():
             worker.start()
         for worker in self.workers.values():

@@ -70,7 +70,7 @@ class Selftest:
         self._hurts: list[Hurt] = []
         self._before: dict[str, int] = {}
         rig.worker("high", *(f"{flow}.high" for flow in FLOWS))
-        rig.worker("rest", *(f"{flow}.low" for flow in FLOWS), "record")
+        rig.worker("rest", *(f"{flow}.low" for flow in FLOWS), "record", "record.preferences")
 
     def run(self, plants: list[str]) -> Phase:
         """One phase. Raises ChaosError."""

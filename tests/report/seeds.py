@@ -24,6 +24,8 @@ CHECKS = {
     "ended_unasked": "an end without its delivery",
     "ended_twice": "a delivery with two ends",
     "ended_without_cause": "an end that nothing in the ledgers gives a cause for",
+    "hostile_without_a_dead_letter": "a hostile record without its dead letter",
+    "sent_by_a_broken_template": "sent by a template that cannot be parsed",
     "phantom": "a call that nobody asked for",
     "wrong_recipient": "a call to somebody else",
     "wrong_body": "a call with other words",

@@ -3,6 +3,7 @@
 import os
 from itertools import count
 
+from agents.deliver import Last
 from agents.provider import Message, Provider, Result
 from agents.transport import Transport
 
@@ -11,9 +12,9 @@ def plant() -> None:
     """Let the door to providers send the same message once more."""
     send, one_in, numbers = Transport.send, int(os.environ.get("CHAOS_ONE_IN", "100000")), count(1)
 
-    async def twice(self: Transport, provider: Provider, message: Message) -> Result:
+    async def twice(self: Transport, provider: Provider, message: Message, last: Last) -> Result:
         if next(numbers) % one_in == 0:
-            await send(self, provider, message)
-        return await send(self, provider, message)
+            await send(self, provider, message, last)
+        return await send(self, provider, message, last)
 
     Transport.send = twice

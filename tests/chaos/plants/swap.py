@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
+from agents.deliver import Last
 from agents.provider import Message, Provider, Result
 from agents.transport import Transport
 
@@ -16,7 +17,7 @@ def plant() -> None:
     first: list[tuple[Provider, Words, asyncio.Future[Words]]] = []
     swapped: list[Message] = []
 
-    async def swap(self: Transport, provider: Provider, message: Message) -> Result:
+    async def swap(self: Transport, provider: Provider, message: Message, last: Last) -> Result:
         words = message.parts
         if not swapped and not first:
             first.append((provider, words, asyncio.get_running_loop().create_future()))
@@ -25,6 +26,11 @@ def plant() -> None:
             swapped.append(message)
             _, words, other = first[0]
             other.set_result(message.parts)
-        return await send(self, provider, replace(message, parts=words))
+
+        def swapped_at_last() -> Message | None:
+            latest = last()
+            return replace(latest, parts=words) if latest is not None else None
+
+        return await send(self, provider, replace(message, parts=words), swapped_at_last)
 
     Transport.send = swap
