@@ -13,8 +13,9 @@ import pytest
 
 from agents.record import SetAside, Write, WritePreference
 from flows.clients import Answer, Rows
+from flows.row_items import preference_items, row_item
 from flows.settings import Settings
-from flows.writer import Writer, preference_items, row_item
+from flows.writer import Writer
 from schemas.records import Address, OptOut, Preference
 from schemas.vocabulary import RANK, Step
 from tables.progress import Row

@@ -9,7 +9,7 @@ import msgspec
 
 from agents.attempt import Work
 from agents.record import Write
-from flows.writer import preference_items, row_item
+from flows.row_items import preference_items, row_item
 from schemas import topics
 from schemas.records import Status
 from schemas.vocabulary import End, Lane, Step
