@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.stage import Input, Stage
-from flows.engine.engine import Engine
+from flows.engine.guarded import Guarded
 
 EVERY = 20
 
 
 def plant() -> None:
     """Wrap the stages of each flow."""
-    make = Engine.__init__
+    make = Guarded.__init__
 
-    def init(self: Engine, *args: Any, **named: Any) -> None:
+    def init(self: Guarded, *args: Any, **named: Any) -> None:
         make(self, *args, **named)
         self._stages = {topic: _touchy(stage) for topic, stage in self._stages.items()}
 
-    Engine.__init__ = init  # type: ignore[method-assign]
+    Guarded.__init__ = init  # type: ignore[method-assign]
 
 
 def _touchy(stage: Stage) -> Stage:
