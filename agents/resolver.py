@@ -86,7 +86,10 @@ class Resolver:
                 with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     loop.call_soon_threadsafe(self._answered, place, answer)
 
-            Thread(target=look_up, name="resolver", daemon=True).start()
+            try:
+                Thread(target=look_up, name="resolver", daemon=True).start()
+            except RuntimeError as error:  # no thread can be started: the next call asks again
+                self._answered(place, OSError(str(error)))
         return asking
 
     def _answered(self, place: Host, answer: list[AddressInfo] | Exception) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 AGAIN_S = 60.0
 """A warning or error of a kind that was told is told again after so long."""
-LABELS = ("table", "dependency")
-"""Fields that tell kinds of one event apart. None of them is chosen by producers."""
+LABELS = ("table", "dependency", "flow", "code", "template", "row")
+"""Fields that tell kinds of one event apart. Producers choose some: so many kinds are remembered at most."""
 TOLD_BY_CHANGE = frozenset({"carillon.dependencies"})
 """Loggers that tell each change of state once: none of their lines is a repeat."""
 _KINDS = 1_000

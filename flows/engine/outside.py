@@ -58,6 +58,8 @@ class Calls:
         self._done = done
         self._may_act, self._door = may_act, asyncio.Lock()
         self._under_way: dict[asyncio.Task[object], tuple[_Announced, object]] = {}
+        self._begun: set[asyncio.Task[object]] = set()
+        """Those under way whose work has begun: what is cut off before that is known not to have been done."""
         self._reserved = 0
         self._waiting: list[_Announced] = []
         """What is announced and not begun, in its order."""
@@ -119,12 +121,17 @@ class Calls:
         async with self._door:  # in their order
             while not self._may_act():
                 await asyncio.sleep(_LOOK_S)
+        task = asyncio.current_task()
+        assert task is not None, "calls are tasks"
+        self._begun.add(task)
         return await self._outside.perform(work, self._replicated)
 
     def _ended(self, task: "asyncio.Task[object]") -> None:
         announced, work = self._under_way.pop(task)
+        begun = task in self._begun
+        self._begun.discard(task)
         if task.cancelled():
-            self._cut_off(announced, work, started=True)
+            self._cut_off(announced, work, started=begun)
         elif (error := task.exception()) is not None:
             self._broken(announced, work, error)
         else:

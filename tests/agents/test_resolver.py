@@ -155,5 +155,17 @@ async def test_a_connection_retires_at_its_age_and_another_takes_its_place(pass_
     client.close()
 
 
+async def test_a_look_up_without_a_thread_fails_and_is_made_again(
+    pass_s: Passing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = Resolver(Names(info("192.0.2.1")))
+    with monkeypatch.context() as patched:
+        patched.setattr("agents.resolver.Thread.start", lambda self: (_ for _ in ()).throw(RuntimeError("no thread")))
+        with pytest.raises(OSError, match="no thread"):
+            await shared.addresses("a", 443)
+    pass_s(AGAIN_S)
+    assert await shared.addresses("a", 443) == [info("192.0.2.1")]
+
+
 def test_the_systems_resolver_knows_this_machine() -> None:
     assert "127.0.0.1" in {found[4][0] for found in resolver.system_look_up("localhost", 80)}

@@ -50,11 +50,15 @@ def test_of_a_kind_the_first_is_written_and_then_one_a_minute_that_says_how_many
     ]
 
 
-def test_another_event_logger_level_or_table_is_another_kind(repeats: logs.Repeats) -> None:
+def test_another_event_logger_level_table_row_or_flow_is_another_kind(repeats: logs.Repeats) -> None:
     kinds = [
         record(table="Logs"),
         record(table="Preferences"),
         record("row_refused"),
+        record("row_set_aside", table="Logs", row="one"),
+        record("row_set_aside", table="Logs", row="two"),
+        record("stage_raised", flow="route.high"),
+        record("stage_raised", flow="route.low"),
         record(name="carillon.engine"),
         record(level=logging.ERROR),
     ]

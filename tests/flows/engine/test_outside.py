@@ -92,6 +92,17 @@ async def test_while_the_group_does_not_answer_no_call_begins_and_then_all_in_th
     assert stand.begun == [0.01, 0.02, 0.0, 0.03]
 
 
+async def test_what_is_cut_off_before_it_has_begun_is_known_not_to_be_done() -> None:
+    stand = Stand()
+    stand.announce("never")
+    await until(lambda: stand.begun)
+    stand.heard = False
+    stand.announce(0.0, 0.1)
+    await asyncio.sleep(0.01)
+    await stand.calls.drain(time.monotonic())
+    assert set(stand.results) == {("never", "cut"), (0.0, "not begun"), (0.1, "not begun")}
+
+
 async def test_a_span_is_done_when_the_last_of_its_calls_is_settled_durably() -> None:
     stand = Stand()
     stand.durable_at_once = False
